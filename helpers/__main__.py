@@ -1,0 +1,72 @@
+"""`python -m helpers`: the course's commands."""
+
+import argparse
+import json
+import sys
+import warnings
+
+
+def ask(arguments):
+    from .assistant import agent
+
+    answer = agent.Assistant().ask(arguments.question, seed=arguments.seed)
+    if arguments.json:
+        print(json.dumps({"question": arguments.question, "answer": answer.text, "tool": answer.tool,
+                          "sources": [vars(source) for source in answer.sources], "seconds": answer.seconds,
+                          "notes": answer.notes}, indent=2))  # fmt: skip
+        return
+    print(answer.text)
+    for source in answer.sources:
+        print(f"  source: {source.name} ({answer.tool})")
+    for note in answer.notes:
+        print(f"  note: {note}")
+
+
+def doctor(arguments):
+    from .course.doctor import report
+
+    sys.exit(0 if report() else 1)
+
+
+def warm(arguments):
+    from . import baseline
+
+    baseline.warm()
+
+
+def bench(arguments):
+    from .course import bench
+
+    bench.main(large=arguments.large)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers",
+        description="The course's assistant, and what keeps the course in order.",
+        epilog="Each lesson's main experiment: " + ", ".join(f"python -m helpers.{name}" for name in LESSONS)
+        if LESSONS else None,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("ask", help="ask the assistant a question about an installed library")
+    command.add_argument("question")
+    command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.add_argument("--seed", type=int, default=0, help="of sampling, where the temperature is above 0")
+    command.set_defaults(run=ask)
+    commands.add_parser("doctor", help="is this machine ready for the course?").set_defaults(run=doctor)
+    commands.add_parser("warm", help="compute once what several notebooks need").set_defaults(run=warm)
+    command = commands.add_parser("bench", help="measure the course's budgets on this machine")
+    command.add_argument("--large", action="store_true", help="include what takes many minutes")
+    command.set_defaults(run=bench)
+    arguments = parser.parse_args()
+    warnings.simplefilter("default", category=UserWarning)
+    try:
+        arguments.run(arguments)
+    except (ValueError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+LESSONS = ()
+
+if __name__ == "__main__":
+    main()

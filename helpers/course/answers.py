@@ -1,0 +1,46 @@
+"""ANSWERS.md: the "What to say" sections of all lessons in one file, made from the notebooks."""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = ("What to say", "Never say", "They will ask next", "On your own system")
+HEAD = """# Answers
+
+What each lesson lets you say in an interview, with the numbers it measured. This file is made from
+the lessons (`make docs`); a number links to the notebook that measures it and checks it in CI.
+These figures come from one small system, an assistant over the docstrings of five Python libraries.
+Do not quote them as your own experience: quote the reasoning, and measure your own.
+"""
+
+
+def render(folder=ROOT / "notebooks"):
+    """The text of ANSWERS.md, from the closing sections of every notebook in `folder`."""
+    parts = [HEAD]
+    for path in sorted(Path(folder).glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        prose = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        title = re.search(r"^# (.+)", prose, re.MULTILINE)[1]
+        found = [_section(prose, name) for name in SECTIONS]
+        if any(found):
+            parts.append(f"## [{title}](notebooks/{path.name})\n")
+            parts += [_relinked(section, path.name) for section in found if section]
+    return "\n".join(parts)
+
+
+def _section(prose, name):
+    "A section with its heading one level lower, up to the next heading of its own level."
+    match = re.search(rf"^## {name}.*?(?=^##? |\Z)", prose, re.MULTILINE | re.DOTALL)
+    return re.sub(r"^(#+ )", r"#\1", match[0].rstrip() + "\n", flags=re.MULTILINE) if match else ""
+
+
+def _relinked(text, notebook):
+    "Links as seen from the top of the repository; bands are the notebook's business."
+    text = re.sub(r'\]\(#([^)\s"]+)(?:\s+"[^"]*")?\)', rf"](notebooks/{notebook}#\1)", text)
+    return text.replace("](../", "](").replace("](0", "](notebooks/0").replace("](1", "](notebooks/1")
+
+
+if __name__ == "__main__":
+    (ROOT / "ANSWERS.md").write_text(render(), "utf-8")
+    print("wrote ANSWERS.md")

@@ -1,0 +1,103 @@
+"""`make bench`: the course's budgets, measured on this machine.
+
+A budget is a ratio: what was measured over what is allowed, best of several runs. Nothing
+here is asserted anywhere, since a busy machine is not a broken course.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One line of the table. `measure()` returns a number in `unit`, to stay at or under `allowed`."""
+
+    name: str
+    measure: Callable
+    allowed: float
+    unit: str = "s"
+    large: bool = False  # only with --large
+
+
+def main(large=False):
+    """Print the table; a line that is over its budget is marked, no error is raised."""
+    print(f"{'budget':58} {'allowed':>11} {'measured':>11} {'used':>6}")
+    for budget in BUDGETS:
+        if budget.large and not large:
+            continue
+        measured = budget.measure()
+        used = measured / budget.allowed
+        shown = (f"{budget.allowed:,.4g} {budget.unit}", f"{measured:,.3g} {budget.unit}")
+        print(f"{budget.name:58} {shown[0]:>11} {shown[1]:>11} {used:6.0%} {'' if used <= 1 else 'OVER'}", flush=True)
+
+
+def best_of(runs, function, *arguments):
+    """Seconds of the fastest of several runs."""
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function(*arguments)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _fresh(code):
+    "Seconds that code reports from a process of its own, with an empty cache of its own."
+    with tempfile.TemporaryDirectory() as empty:
+        return _process(code, HELPERS_CACHE=empty)
+
+
+def _process(code, **environment):
+    import os
+
+    timed = f"import time\n{code.replace('START', 'start = time.perf_counter()')}\nprint(time.perf_counter() - start)"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", timed],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(run.stdout.split()[-1])
+
+
+def _corpus_from_scratch():
+    return _fresh("START\nfrom helpers.assistant import corpus\ncorpus.load_documents()")
+
+
+def _corpus_from_cache():
+    code = "from helpers.assistant import corpus\nSTART\ncorpus.load_documents()"
+    return min(_process(code) for _ in range(3))
+
+
+def _language_model_from_cache():
+    code = "import transformers\nfrom transformers import AutoModelForCausalLM\nfrom helpers.assistant import models\nSTART\nmodels.language_model()"
+    return min(_process(code) for _ in range(3))
+
+
+def _ask_warm():
+    from ..assistant.agent import Assistant
+    from ..assistant.config import Config
+
+    assistant = Assistant(Config(keyword_threshold=4))  # without the lookup, which answers at once
+    assistant.ask("What is the default of axis in numpy.linalg.vecdot?")
+    return best_of(5, assistant.ask, "What is the default of tol in sklearn.linear_model.Ridge?")
+
+
+def _one_setting(keep):
+    from .. import baseline
+
+    expected = baseline.expected("right document", "described", keep=keep)
+    expected.accuracy(0.7, 0.9)
+    return 1000 * best_of(10, expected.accuracy, 0.7, 0.9)
+
+
+BUDGETS = (
+    Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
+    Budget("corpus, from the cache", _corpus_from_cache, 1),
+    Budget("SmolLM2, from the cache", _language_model_from_cache, 2),
+    Budget("one answer, retrieval and language model, warm", _ask_warm, 3),
+    Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
+    Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
+)

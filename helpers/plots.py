@@ -1,0 +1,108 @@
+"""One figure style for the whole course. Every function takes data and returns a Figure."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+# Okabe & Ito's palette: told apart with every kind of colour vision, and in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+STYLE = {
+    "figure.figsize": (8, 4.5),
+    "figure.dpi": 110,
+    "font.size": 13,
+    "axes.titlesize": 14,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+}
+
+
+def figure(title, columns=1, width=8, height=4.5):
+    """A `Figure` and its axes, in the course's style; the title states what the figure shows."""
+    with mpl.rc_context(STYLE):
+        made = Figure(figsize=(width, height), dpi=STYLE["figure.dpi"], layout="constrained")
+        axes = made.subplots(1, columns)
+        made.suptitle(title, x=0.01, ha="left", fontsize=STYLE["axes.titlesize"])
+        return made, axes
+
+
+def learning_curves(histories, title):
+    """Loss on training and held-out texts over the epochs, one panel a training-set size.
+
+    histories: {panel's name: training.History}. The line is the mean over seeds, the band
+    from the lowest to the highest seed.
+    """
+    made, axes = figure(title, len(histories), width=4 * len(histories))
+    with mpl.rc_context(STYLE):
+        for axis, (name, history) in zip(np.atleast_1d(axes), histories.items(), strict=True):
+            for label, curves, marker in (
+                ("training", history.train_loss, "o"),
+                ("held out", history.held_out_loss, "s"),
+            ):
+                epochs = np.arange(1, curves.shape[1] + 1)
+                (line,) = axis.plot(
+                    epochs, curves.mean(axis=0), label=label, marker=marker, markevery=max(1, len(epochs) // 6)
+                )
+                axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), alpha=0.2, color=line.get_color())
+            best = int(history.held_out_loss.mean(axis=0).argmin())
+            axis.axvline(best + 1, color="0.5", linestyle=":", linewidth=1.5)
+            axis.set(title=name, xlabel="epoch", ylim=(0, None))
+        np.atleast_1d(axes)[0].set_ylabel("log loss (nats)")
+        np.atleast_1d(axes)[0].legend(loc="center right")
+    return made
+
+
+def bars(rows, title, xlabel, reference=None):
+    """Horizontal bars with intervals.
+
+    rows: {name: evaluation.Interval, or a number}. reference: (label, value) of a dashed line.
+    """
+    made, axis = figure(title, width=8.5, height=0.9 + 0.5 * len(rows))
+    with mpl.rc_context(STYLE):
+        for position, (_, value) in enumerate(rows.items()):
+            estimate = getattr(value, "estimate", value)
+            axis.barh(position, estimate, color=COLOURS[0], height=0.6)
+            end = estimate
+            if hasattr(value, "low"):
+                axis.plot([value.low, value.high], [position] * 2, color="black", linewidth=2)
+                end = value.high
+            axis.text(end, position, f"  {estimate:.2f}", va="center")
+        axis.set_yticks(range(len(rows)), list(rows))
+        axis.invert_yaxis()
+        axis.set(xlabel=xlabel, xlim=(0, None))
+        if reference:
+            label, value = reference
+            axis.axvline(value, color=COLOURS[1], linestyle="--")
+            axis.text(value, -0.75, label, color=COLOURS[1], ha="center", va="bottom", fontsize=11)
+    return made
+
+
+def grouped_bars(groups, title, ylabel, reference=None):
+    """Vertical bars side by side.
+
+    groups: {group: {series: evaluation.Interval or number}}; every group has the same series.
+    """
+    made, axis = figure(title, width=9)
+    series = list(next(iter(groups.values())))
+    width = 0.8 / len(series)
+    with mpl.rc_context(STYLE):
+        for s, name in enumerate(series):
+            places = np.arange(len(groups)) + (s - (len(series) - 1) / 2) * width
+            values = [group[name] for group in groups.values()]
+            estimates = [getattr(value, "estimate", value) for value in values]
+            axis.bar(places, estimates, width * 0.92, label=name, color=COLOURS[s], hatch=("", "//", "..", "xx", "\\\\")[s])
+            for place, value in zip(places, values, strict=True):
+                if hasattr(value, "low"):
+                    axis.plot([place, place], [value.low, value.high], color="black", linewidth=1.5)
+        axis.set_xticks(range(len(groups)), list(groups))
+        axis.set(ylabel=ylabel, ylim=(0, None))
+        if reference:
+            label, value = reference
+            axis.axhline(value, color="0.3", linestyle="--", label=label)
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return made
