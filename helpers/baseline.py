@@ -69,4 +69,4 @@ def warm():
         for family in corpus.FAMILIES:
             for context in CONTEXTS if split == "development" else ("closed book", "fused", "right document"):
                 print(f"{split} questions, {family}, {context}", flush=True)
-                expected.__wrapped__(context, family, split)
+                expected(context, family, split)

@@ -1,11 +1,14 @@
 """One figure style for the whole course. Every function takes data and returns a Figure."""
 
+import io
+
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as MatplotlibFigure
 
 # Okabe & Ito's palette: told apart with every kind of colour vision, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 STYLE = {
@@ -20,6 +23,19 @@ STYLE = {
     "lines.linewidth": 2,
     "legend.frameon": False,
 }
+
+
+class Figure(MatplotlibFigure):
+    """A figure that a notebook shows without pyplot; its title is also its text and its alternative text."""
+
+    def __repr__(self):
+        return f"Figure: {self.get_suptitle()}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        title = self.get_suptitle()
+        return {"image/png": stream.getvalue(), "text/plain": repr(self)}, {"image/png": {"alt": title}}
 
 
 def figure(title, columns=1, width=8, height=4.5):
@@ -95,7 +111,7 @@ def grouped_bars(groups, title, ylabel, reference=None):
             places = np.arange(len(groups)) + (s - (len(series) - 1) / 2) * width
             values = [group[name] for group in groups.values()]
             estimates = [getattr(value, "estimate", value) for value in values]
-            axis.bar(places, estimates, width * 0.92, label=name, color=COLOURS[s], hatch=("", "//", "..", "xx", "\\\\")[s])
+            axis.bar(places, estimates, width * 0.92, label=name, color=COLOURS[s], hatch=HATCHES[s])
             for place, value in zip(places, values, strict=True):
                 if hasattr(value, "low"):
                     axis.plot([place, place], [value.low, value.high], color="black", linewidth=1.5)

@@ -1,5 +1,39 @@
+import os
+
 import nbformat.v4 as v4
 import pytest
+from hypothesis import settings
+
+settings.register_profile("course", deadline=None)  # machines differ in speed, and two tests may share one
+settings.load_profile("course")
+
+
+def pytest_configure():
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: results to the digit, and no wait for a busy core
+
+
+# the real parts, loaded once a session and only if a test asks for them
+
+
+@pytest.fixture(scope="session")
+def documents():
+    from helpers.assistant import corpus
+
+    return corpus.load_documents()
+
+
+@pytest.fixture(scope="session")
+def library():
+    from helpers import baseline
+
+    return baseline.library()
+
+
+@pytest.fixture(scope="session")
+def lm():
+    from helpers.assistant import models
+
+    return models.language_model()
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ EVERY_QUESTION = [(family, split) for family in corpus.FAMILIES for split in cor
 
 
 @pytest.fixture(scope="module")
-def documents():
-    return corpus.load_documents()
-
-
-@pytest.fixture(scope="module")
 def described():
     return [question for split in corpus.SPLITS for question in corpus.load_questions("described", split)]
 

@@ -26,6 +26,7 @@ rack='middle'
 
 ASKED = re.compile(r"\bdefault(?: value)? (?:of|for)(?: the)?(?: (?:parameter|argument))? [`'\"]?(\w+)", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+|[A-Za-z_]\w*")
+SENTENCE_END = re.compile(r"\w{2,}[.!?]\s")
 LITERAL = re.compile(  # as repr writes it: a text is in double quotes only if it has a single one inside
     r"=('(?:[^'\\\n]|\\.)*'|\"(?:[^\"'\\\n]|\\.)*'(?:[^\"\\\n]|\\.)*\"|"
     r"(?:None|True|False)(?=\W)|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?=[^\w.]))"
@@ -146,13 +147,13 @@ class Assistant:
         clock.stop("prompt")
         written, text = [], ""
         while len(written) < c.max_tokens:
-            scores = sampling.penalised(logits, written, c.frequency_penalty, c.presence_penalty)
+            scores = sampling.penalised(logits.numpy(), written, c.frequency_penalty, c.presence_penalty)
             token = sampling.draw(sampling.distribution(scores, c.temperature, c.top_p), generator)
             if token == lm.tokenizer.eos_token_id:
                 break
             written.append(token)
             text = lm.text(written)
-            if literal and (first_literal(text) is not None or "\n" in text.lstrip()):
+            if first_literal(text) is not None or "\n" in text.lstrip() if literal else SENTENCE_END.search(text):
                 break
             logits, state = lm.read_on(token, state)
         clock.stop("generate")
@@ -216,11 +217,11 @@ def look_up(question):
 
 
 def _target(question):
-    "(document that the question names, its parameter that the question asks for), None for what is missing."
+    "(document that the question names, its parameter that the question asks for or mentions); None if missing."
     named = [name.rstrip(".") for name in NAME.findall(question)]
     target = next(filter(None, map(_resolve, named)), None)
-    parameter = asked_parameter(question)
-    return target, parameter if target and parameter in dict(target.defaults) else None
+    asked, defaults = asked_parameter(question), dict(target.defaults) if target else {}
+    return target, next((name for name in ([asked] if asked else named) if name in defaults), None)
 
 
 def _resolve(name):

@@ -101,7 +101,7 @@ def read_checked(path):
     """The bytes stored at `path`, or None if there are none or they fail their checksum."""
     try:
         stored = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         _notice(f"cannot read the cache file {path} ({error}); computing its content again")

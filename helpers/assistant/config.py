@@ -16,7 +16,7 @@ class Config:
     # what the language model does with its logits
     temperature: float = 0.0  # 0 is greedy
     top_p: float = 1.0
-    max_tokens: int = 24
+    max_tokens: int = 64
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     # how texts become vectors

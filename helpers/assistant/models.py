@@ -148,13 +148,13 @@ class LanguageModel:
         if not 1 <= len(ids) <= self.context:
             raise ValueError(f"a prompt must have from 1 to {self.context:,} tokens, got {len(ids):,}")
         output = self.model(torch.tensor([ids], device=device()), use_cache=True, logits_to_keep=1)
-        return output.logits[0, -1], output.past_key_values
+        return output.logits[0, -1].cpu(), output.past_key_values
 
     @torch.inference_mode()
     def read_on(self, token, state):
         """Read one more token. Returns (logits, state) as `read` does."""
         output = self.model(torch.tensor([[token]], device=device()), past_key_values=state, use_cache=True)
-        return output.logits[0, -1], output.past_key_values
+        return output.logits[0, -1].cpu(), output.past_key_values
 
     @torch.inference_mode()
     def states(self, prompts, completions, batch_tokens=1024):
@@ -252,7 +252,7 @@ def _copy_is_whole(kept):
     try:
         if json.loads((kept / "checksums").read_text()) == _checksums(kept):
             return True
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError):
         pass

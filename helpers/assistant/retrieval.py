@@ -171,10 +171,11 @@ def fuse(rankings, k, constant=60, allowed=None):
     Source: Cormack, Clarke & Büttcher 2009, Reciprocal Rank Fusion, SIGIR.
     """
     queries, size = len(rankings[0]), 1 + max(int(ranking.max()) for ranking in rankings)
-    scores = np.zeros((queries, size))
+    scores = np.zeros((queries, size + 1))  # the last column is where -1 points
     for ranking in rankings:
         rows = np.arange(queries)[:, None]
-        scores[rows, ranking] += (ranking >= 0) / (constant + 1 + np.arange(ranking.shape[1]))
+        scores[rows, ranking] += 1 / (constant + 1 + np.arange(ranking.shape[1]))
+    scores = scores[:, :size]
     if allowed is not None:
         scores *= allowed[:, :size]
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

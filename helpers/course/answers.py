@@ -1,5 +1,6 @@
-"""ANSWERS.md: the "What to say" sections of all lessons in one file, made from the notebooks."""
+"""What is made from the notebooks: ANSWERS.md, their "What to say" sections in one file, and README's picture."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -41,6 +42,18 @@ def _relinked(text, notebook):
     return text.replace("](../", "](").replace("](0", "](notebooks/0").replace("](1", "](notebooks/1")
 
 
+def picture(folder=ROOT / "notebooks"):
+    """PNG bytes of README's picture: the output of the cell tagged `readme-picture`."""
+    for path in sorted(Path(folder).glob("[0-9]*.ipynb")):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            if "readme-picture" in cell["metadata"].get("tags", []):
+                return base64.b64decode("".join(cell["outputs"][0]["data"]["image/png"]))
+    raise LookupError(f"no cell in {folder} is tagged readme-picture")
+
+
 if __name__ == "__main__":
     (ROOT / "ANSWERS.md").write_text(render(), "utf-8")
-    print("wrote ANSWERS.md")
+    images = ROOT / "notebooks" / "images"
+    images.mkdir(exist_ok=True)
+    (images / "baseline.png").write_bytes(picture())
+    print("wrote ANSWERS.md and notebooks/images/baseline.png")
