@@ -74,7 +74,7 @@ def test_every_claim_has_an_anchor_and_every_reference_leads_to_one():
 
 
 def test_the_page_counts_evidence_and_links_to_the_notebook():
-    measured, calculated, *others = load_claims()
+    measured, calculated, *others = (replace(claim, evidence=()) for claim in load_claims())
     measured = replace(measured, evidence=("02_regularization#dropout.test", "literature"))
     page = render((measured, replace(calculated, evidence=("arithmetic",)), *others))
     assert "1 are measured in a notebook, 1 rest on arithmetic or literature alone, and 247 are still" in page
@@ -115,6 +115,8 @@ def test_the_ledger_speaks_of_the_course_alone(word):
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path, change, message):
-    (tmp_path / "claims.tsv").write_text(TABLE.read_text("utf-8").replace(*change, 1), "utf-8")
+    head, *rows = TABLE.read_text("utf-8").splitlines()
+    blank = "\n".join([head, *(row.rpartition("\t")[0] + "\t" for row in rows)]) + "\n"
+    (tmp_path / "claims.tsv").write_text(blank.replace(*change, 1), "utf-8")
     with pytest.raises(ValueError, match=message):
         claims.load_claims(tmp_path / "claims.tsv")
