@@ -9,7 +9,7 @@ A *context* is what the language model gets to read beside the question:
 The states of the language model are computed once for each prompt and kept (`warm`).
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def library():
     return retrieval.Library()
 
 
-@lru_cache(maxsize=None)
+@cache
 def found(family, split, method, k=10):
     """Documents found for each question: (int array (questions, k), int array of the right ones)."""
     questions = corpus.load_questions(family, split)

@@ -38,11 +38,11 @@ class Figure(MatplotlibFigure):
         return {"image/png": stream.getvalue(), "text/plain": repr(self)}, {"image/png": {"alt": title}}
 
 
-def figure(title, columns=1, width=8, height=4.5):
+def figure(title, columns=1, width=8, height=4.5, sharey=False):
     """A `Figure` and its axes, in the course's style; the title states what the figure shows."""
     with mpl.rc_context(STYLE):
         made = Figure(figsize=(width, height), dpi=STYLE["figure.dpi"], layout="constrained")
-        axes = made.subplots(1, columns)
+        axes = made.subplots(1, columns, sharey=sharey)
         made.suptitle(title, x=0.01, ha="left", fontsize=STYLE["axes.titlesize"])
         return made, axes
 
@@ -53,7 +53,7 @@ def learning_curves(histories, title):
     histories: {panel's name: training.History}. The line is the mean over seeds, the band
     from the lowest to the highest seed.
     """
-    made, axes = figure(title, len(histories), width=4 * len(histories))
+    made, axes = figure(title, len(histories), width=4 * len(histories), sharey=True)
     with mpl.rc_context(STYLE):
         for axis, (name, history) in zip(np.atleast_1d(axes), histories.items(), strict=True):
             for label, curves, marker in (

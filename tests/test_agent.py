@@ -40,6 +40,11 @@ def two_hundred(documents):
     return documents[::30][:200]
 
 
+@pytest.fixture(scope="module")
+def thirty(two_hundred):
+    return sorted(two_hundred, key=lambda document: len(document.body))[100:130]
+
+
 # answers
 
 
@@ -83,7 +88,8 @@ def test_every_source_is_in_the_prompt(ask):
 
 
 def test_documents_need_not_be_of_the_corpus(lm):
-    knife = replace(corpus.by_name()["numpy.sinc"], name="kitchen.cut", signature="(bread, slices=8)", summary="Cut it.")
+    sinc = corpus.by_name()["numpy.sinc"]
+    knife = replace(sinc, name="kitchen.cut", signature="(bread, slices=8)", summary="Cut it.")
     answer = Assistant(documents=[knife], language_model=lm).ask("What is the default of slices in kitchen.cut?")
     assert (answer.text, answer.sources[0].name) == ("8", "kitchen.cut")
 
@@ -117,7 +123,7 @@ def test_every_knob_has_a_test_here():
 
 
 def test_knob_temperature_spreads_the_answers(ask):
-    hot = {ask(GENERAL, seed, temperature=1.5, max_tokens=3).text for seed in range(4)}
+    hot = {ask(GENERAL, seed, temperature=1.5, max_tokens=3).text for seed in range(3)}
     cold = {ask(GENERAL, seed, temperature=0.0, max_tokens=3).text for seed in range(2)}
     assert len(hot) > len(cold) == 1
 
@@ -138,15 +144,20 @@ def test_knob_max_tokens_cuts_the_answer(ask, lm):
 @pytest.fixture(scope="module")
 def repetitions(ask):
     """repetitions(**knobs) -> how often an answer says the word that it is asked to repeat."""
-    return lambda **knobs: ask("Write the word matrix ten times.", max_tokens=12, **knobs).text.count("matrix")
+    return lambda **knobs: ask("Write the word matrix ten times.", max_tokens=10, **knobs).text.count("matrix")
 
 
-def test_knob_frequency_penalty_makes_an_answer_repeat_itself_less(repetitions):
-    assert repetitions(frequency_penalty=1.5) < repetitions()
+@pytest.fixture(scope="module")
+def without_penalty(repetitions):
+    return repetitions()
 
 
-def test_knob_presence_penalty_makes_an_answer_repeat_itself_less(repetitions):
-    assert repetitions(presence_penalty=1.5) < repetitions()
+def test_knob_frequency_penalty_makes_an_answer_repeat_itself_less(repetitions, without_penalty):
+    assert repetitions(frequency_penalty=1.5) < without_penalty
+
+
+def test_knob_presence_penalty_makes_an_answer_repeat_itself_less(repetitions, without_penalty):
+    assert repetitions(presence_penalty=1.5) < without_penalty
 
 
 def test_knob_batch_size_changes_no_vector(two_hundred, tmp_path, monkeypatch):
@@ -166,12 +177,11 @@ def test_knob_max_seq_length_is_how_long_a_question_may_be(ask):
     assert ask(long, max_tokens=1, max_seq_length=512).sources
 
 
-def test_knob_chunk_size_cuts_documents_into_pieces(two_hundred):
+def test_knob_chunk_size_cuts_documents_into_pieces(thirty):
     pieces = {
-        size: len(retrieval.Library(two_hundred, chunk_size=size, overlap=10, bodies=True).texts)
-        for size in (80, 256, 512)
+        size: len(retrieval.Library(thirty, chunk_size=size, overlap=10, bodies=True).texts) for size in (80, 256, 512)
     }
-    assert pieces[80] > 2 * pieces[256] > 2 * pieces[512] > 2 * len(two_hundred)
+    assert pieces[80] > 2 * pieces[256] > 2 * pieces[512] >= 2 * len(thirty)
 
 
 def test_knob_chunk_size_reaches_the_assistants_library(two_hundred):
@@ -179,12 +189,12 @@ def test_knob_chunk_size_reaches_the_assistants_library(two_hundred):
     assert len(pieces[0]) > len(pieces[1]) == len(two_hundred)
 
 
-def test_knob_overlap_repeats_text_in_more_pieces(two_hundred):
-    words = [
-        sum(map(len, retrieval.Library(two_hundred, chunk_size=128, overlap=overlap, bodies=True).texts))
+def test_knob_overlap_repeats_text_in_more_pieces(thirty):
+    characters = [
+        sum(map(len, retrieval.Library(thirty, chunk_size=128, overlap=overlap, bodies=True).texts))
         for overlap in (0, 30, 60)
     ]
-    assert words[0] < words[1] < words[2]
+    assert characters == sorted(set(characters))
 
 
 def test_knob_overlap_reaches_the_assistants_library(two_hundred):
@@ -226,7 +236,10 @@ def test_knob_keyword_threshold_four_turns_the_lookup_off(few, lm):
 
 def test_knob_keyword_threshold_two_is_content_with_an_object_and_a_parameter(few, lm):
     question = "Which alpha does Ridge use?"
-    answers = [Assistant(Config(keyword_threshold=n), library=few, language_model=lm).ask(question) for n in (2, 3)]
+    answers = [
+        Assistant(Config(keyword_threshold=n, max_tokens=1), library=few, language_model=lm).ask(question)
+        for n in (2, 3)
+    ]
     assert [answer.tool for answer in answers] == ["signature lookup", "retrieval"]
     assert answers[0].text == "1.0"
 

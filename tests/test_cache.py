@@ -1,6 +1,7 @@
 import string
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -181,7 +182,7 @@ def test_two_processes_may_write_the_same_entry(empty_cache):
         import sys
         from pathlib import Path
         from helpers.assistant import cache
-        for _ in range(30):
+        for _ in range(20):
             cache.write_checked(Path(sys.argv[1]), sys.argv[2].encode() * 200_000)"""
     writers = [subprocess.Popen([sys.executable, "-c", script, path, letter]) for letter in "ab"]
     seen = set()
@@ -189,6 +190,7 @@ def test_two_processes_may_write_the_same_entry(empty_cache):
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a reader that meets half a file would get a notice
             seen.add(cache.read_checked(path))
+        time.sleep(0.001)
     assert [writer.returncode for writer in writers] == [0, 0]
     assert seen <= {None, b"a" * 200_000, b"b" * 200_000}
     assert cache.read_checked(path) is not None

@@ -89,13 +89,15 @@ def test_a_known_document_reads_as_it_should():
     first_line, summary = document.text.split("\n")
     assert first_line.startswith("sklearn.linear_model.Ridge(alpha=1.0, *, fit_intercept=True")
     assert summary == "Linear least squares with l2 regularization."
-    assert (document.library, document.kind, document.group) == ("sklearn", "class", "sklearn.linear_model")
+    assert (document.library, document.kind) == ("sklearn", "class")
     assert dict(document.defaults)["tol"] == "0.0001"
 
 
-def test_a_method_belongs_to_its_class():
-    document = corpus.by_name()["pandas.DataFrame.merge"]
-    assert (document.kind, document.group) == ("method", "pandas.DataFrame")
+def test_a_group_is_a_class_with_its_methods_or_the_functions_of_a_module():
+    groups = {
+        name: corpus.by_name()[name].group for name in ("pandas.DataFrame.merge", "pandas.DataFrame", "numpy.sinc")
+    }
+    assert list(groups.values()) == ["pandas.DataFrame", "pandas.DataFrame", "numpy"]
 
 
 def test_documents_are_what_the_installed_objects_say(documents):

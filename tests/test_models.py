@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.assistant import agent, cache, corpus, models
+from helpers.assistant import cache, corpus, models
 
-PROMPT = f"{agent.EXAMPLE}\nWhat is the default of alpha in Ridge?\nalpha"
+PROMPT = "What is the default of alpha in Ridge?\nalpha"
 LONG = "word " * 300  # 302 word pieces
 
 
@@ -21,7 +21,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def texts(documents):
-    return [document.text for document in documents[::200]]
+    return [document.text for document in documents[::400]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -172,14 +172,6 @@ def test_prompts_may_be_the_same(lm):
 def test_a_prompt_that_does_not_fit_is_refused(lm, length):
     with pytest.raises(ValueError, match=f"from 1 to 8,192 tokens, got {length:,}"):
         lm.read([1] * length)
-
-
-def test_the_kept_copy_has_the_weights_of_the_package(lm):
-    gguf = pytest.importorskip("gguf")
-    file, _ = models._find("SmolLM2-135M-Instruct", models.LANGUAGE_MODELS)
-    (stored,) = (tensor for tensor in gguf.GGUFReader(file).tensors if tensor.name == "blk.3.ffn_down.weight")
-    weights = lm.model.model.layers[3].mlp.down_proj.weight.detach().cpu().numpy()
-    assert (gguf.quants.dequantize(stored.data, stored.tensor_type) == weights).all()
 
 
 def test_both_models_are_in_evaluation_mode(lm):

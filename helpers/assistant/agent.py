@@ -127,7 +127,7 @@ class Assistant:
         context = "\n\n".join(document.text for document in documents)
         parameter = asked_parameter(question)
         if parameter is not None:
-            return f"{EXAMPLE}\n{context}\n{question}\n{parameter}" if context else f"{EXAMPLE}\n{question}\n{parameter}"
+            return "\n".join([EXAMPLE, *([context] if context else []), question, parameter])
         message = [{"role": "user", "content": f"{context}\n\n{question}\nAnswer in one sentence."}]
         return self.language_model.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
 

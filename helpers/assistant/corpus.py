@@ -6,7 +6,6 @@ Everything here is deterministic: the same library versions give the same docume
 labels, questions and splits, and `fingerprint` says which library changed if they do not.
 """
 
-import ast
 import importlib
 import importlib.metadata
 import inspect
@@ -77,7 +76,7 @@ class Document:
     name: str  # qualified: "sklearn.linear_model.Ridge"
     library: str
     kind: str  # "class", "function" or "method"
-    group: str  # the class of a method, otherwise the module
+    group: str  # a class with its methods, or the functions of a module
     signature: str  # "(alpha=1.0, *, tol=0.0001)", or "" where none can be read
     defaults: tuple  # ((parameter, repr of its default), ...), literal defaults only
     summary: str  # first paragraph
@@ -155,7 +154,7 @@ def _public_objects(library, module_name):
             if not inspect.isclass(obj):
                 yield qualified, "function", module_name, obj
                 continue
-            yield qualified, "class", module_name, obj
+            yield qualified, "class", qualified, obj
             for attribute in sorted(a for a in vars(obj) if not a.startswith("_")):
                 method = getattr(obj, attribute, None)
                 if callable(method) and not inspect.isclass(method):
@@ -290,7 +289,7 @@ class Question:
     usual: bool  # is the answer what this parameter's name most often defaults to elsewhere?
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=8)
 def load_questions(family, split):
     """Questions of one family and split: 150 for development, 300 for the test.
 
@@ -369,7 +368,7 @@ class LabelledTexts:
     texts: tuple
     labels: tuple
     classes: tuple
-    groups: tuple  # module or class of the source object: what a grouped split keeps together
+    groups: tuple  # a class with its methods, or a module's functions: what a grouped split keeps together
     libraries: tuple
     sources: tuple  # names of the source documents
 
@@ -459,8 +458,8 @@ def changes():
     """
     course, here = json.loads(FINGERPRINT.read_text("utf-8")), fingerprint()
     return [
-        f"{library} {here[library]['version']} gives {here[library]['documents']:,} documents; "
-        f"the course was measured with {library} {course[library]['version']}, {course[library]['documents']:,} documents"
+        f"{library} {here[library]['version']} gives {here[library]['documents']:,} documents; the course was "
+        f"measured with {library} {course[library]['version']}, {course[library]['documents']:,} documents"
         for library in LIBRARIES
         if here[library]["digest"] != course[library]["digest"]
     ]

@@ -80,7 +80,8 @@ def embed(texts, max_seq_length=256, batch_size=32, keep=True):
         return _encode(texts, max_seq_length, batch_size)
     # The vectors depend neither on max_seq_length, since no text reaches it, nor on batch_size.
     depends_on = ["all-MiniLM-L6-v2", _find("all-MiniLM-L6-v2", ENCODERS)[1], texts]
-    return cache.arrays("vectors", depends_on, lambda: {"vectors": _encode(texts, max_seq_length, batch_size)})["vectors"]
+    kept = cache.arrays("vectors", depends_on, lambda: {"vectors": _encode(texts, max_seq_length, batch_size)})
+    return kept["vectors"]
 
 
 def _encode(texts, max_seq_length, batch_size):
@@ -165,7 +166,7 @@ class LanguageModel:
         pass a batch of similar lengths; what all prompts begin with is read only once.
         """
         rows = [p + c for p, c in zip(prompts, completions, strict=True)]
-        shared = min(len(os.path.commonprefix(rows)), *(len(p) - 1 for p in prompts))
+        shared = min(len(os.path.commonprefix(rows)), *(len(p) - 1 for p in prompts))  # noqa: RUF071 - of lists
         prefix = None
         if shared > 0:
             ids = torch.tensor([rows[0][:shared]], device=device())

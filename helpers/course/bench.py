@@ -4,12 +4,13 @@ A budget is a ratio: what was measured over what is allowed, best of several run
 here is asserted anywhere, since a busy machine is not a broken course.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,6 @@ def _fresh(code):
 
 
 def _process(code, **environment):
-    import os
-
     timed = f"import time\n{code.replace('START', 'start = time.perf_counter()')}\nprint(time.perf_counter() - start)"
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", timed],
@@ -72,7 +71,8 @@ def _corpus_from_cache():
 
 
 def _language_model_from_cache():
-    code = "import transformers\nfrom transformers import AutoModelForCausalLM\nfrom helpers.assistant import models\nSTART\nmodels.language_model()"
+    imports = "from transformers import AutoModelForCausalLM\nfrom helpers.assistant import models\n"
+    code = f"{imports}START\nmodels.language_model()"
     return min(_process(code) for _ in range(3))
 
 
