@@ -287,17 +287,12 @@ class ExpectedAnswers:
 
 
 def _cached_states(lm, prompts, completions):
-    "States of each (prompt, completion), computed once however many sets of questions share it."
-    unique = sorted(set(zip(prompts, map(tuple, completions), strict=True)))
-    sizes = np.cumsum([0] + [len(completion) + 1 for _, completion in unique])
+    "States of each prompt and completion, computed once however many sets of questions share them."
 
-    def compute():
-        prompt_ids = [lm.tokens(prompt) for prompt, _ in unique]
-        return {"states": np.concatenate(lm.states(prompt_ids, [list(c) for _, c in unique]))}
+    def compute(missing):
+        return lm.states([lm.tokens(prompts[i]) for i in missing], [completions[i] for i in missing])
 
-    states = cache.arrays("answers", [LANGUAGE_MODEL, unique], compute)["states"]
-    place = {pair: slice(sizes[i], sizes[i + 1]) for i, pair in enumerate(unique)}
-    return [states[place[prompt, tuple(completion)]] for prompt, completion in zip(prompts, completions, strict=True)]
+    return cache.many("state", [[LANGUAGE_MODEL, *pair] for pair in zip(prompts, completions, strict=True)], compute)
 
 
 def _ending_tokens(lm, answer, written):

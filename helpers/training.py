@@ -230,9 +230,16 @@ def _forward(layers, x, keep=None, generators=None):
     for weight, bias in layers[:-1]:
         x = torch.relu(torch.baddbmm(bias, x, weight))
         if keep is not None and (keep < 1).any():
-            drawn = torch.stack([torch.rand(x.shape[1:], generator=generator) for generator in generators])
-            x = x * (drawn < keep) / keep
+            x = x * _dropout_mask(x.shape[1:], keep, generators) / keep
     return torch.baddbmm(layers[-1][1], x, layers[-1][0])
+
+
+def _dropout_mask(shape, keep, generators):
+    "Which units stay; a run without dropout draws nothing, as it would alone."
+    return torch.stack([
+        torch.rand(shape, generator=generator) < share if share < 1 else torch.ones(shape, dtype=torch.bool)
+        for generator, share in zip(generators, keep[:, 0, 0])
+    ])  # fmt: skip
 
 
 def _losses(logits, y, smoothing=None):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,45 @@ def test_an_input_without_content_is_refused():
         cache.digest({1, 2})
 
 
+# many at once
+
+
+class Squares:
+    """A computation that knows for which positions it was asked."""
+
+    def __init__(self, numbers):
+        self.numbers, self.asked = numbers, []
+
+    def __call__(self, positions):
+        self.asked.append(positions)
+        return [np.array([self.numbers[position] ** 2]) for position in positions]
+
+    def found(self):
+        return [array.tolist() for array in cache.many("square", self.numbers, self)]
+
+
+def test_overlapping_lists_share_what_they_have():
+    first, second = Squares([1, 2, 3]), Squares([4, 3, 2])
+    assert first.found() == [[1], [4], [9]]
+    assert second.found() == [[16], [9], [4]]
+    assert [sorted(positions) for positions in first.asked + second.asked] == [[0, 1, 2], [0]]
+
+
+def test_equal_inputs_are_computed_once():
+    squares = Squares([3, 1, 3])
+    assert squares.found() == squares.found() == [[9], [1], [9]]
+    assert [sorted(positions) for positions in squares.asked] == [[0, 1]]
+
+
+def test_one_damaged_entry_of_many_is_made_again(empty_cache):
+    squares = Squares([1, 2, 3])
+    squares.found()
+    (empty_cache / "squares" / cache.digest(2)[:24]).write_bytes(b"")
+    with pytest.warns(cache.CacheNotice, match="damaged"):
+        assert squares.found() == [[1], [4], [9]]
+    assert squares.asked[1:] == [[1]]
+
+
 # damage
 
 
@@ -181,10 +221,12 @@ def test_two_processes_may_write_the_same_entry(empty_cache):
     script = """if True:
         import sys
         from pathlib import Path
-        from helpers.assistant import cache
+        sys.path.insert(0, sys.argv[1])
+        import cache  # without the models, which the package would import
         for _ in range(20):
-            cache.write_checked(Path(sys.argv[1]), sys.argv[2].encode() * 200_000)"""
-    writers = [subprocess.Popen([sys.executable, "-c", script, path, letter]) for letter in "ab"]
+            cache.write_checked(Path(sys.argv[2]), sys.argv[3].encode() * 200_000)"""
+    beside = str(Path(cache.__file__).parent)
+    writers = [subprocess.Popen([sys.executable, "-c", script, beside, path, letter]) for letter in "ab"]
     seen = set()
     while any(writer.poll() is None for writer in writers):
         with warnings.catch_warnings():

@@ -62,10 +62,10 @@ def test_vectors_have_length_one(texts):
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
-def test_the_batch_size_changes_no_vector(texts, batch_size):
-    reference = models.embed(texts, batch_size=32, keep=False)
-    assert np.abs(models.embed(texts, batch_size=batch_size, keep=False) - reference).max() < 1e-5
+def test_the_batch_size_changes_no_vector(texts):
+    alone, few, all_at_once = (models.embed(texts, batch_size=size, keep=False) for size in (1, 5, 32))
+    assert np.abs(alone - few).max() < 1e-5
+    assert np.abs(alone - all_at_once).max() < 1e-5
 
 
 def test_max_seq_length_changes_no_vector_of_a_text_that_fits(texts):
@@ -149,7 +149,7 @@ def by_reading_on(lm, prompt, completion):
 @pytest.mark.parametrize("shared", ["", PROMPT], ids=["no common start", "a common start"])
 def test_states_give_the_logits_of_reading_one_token_at_a_time(lm, shared):
     prompts = [lm.tokens(shared + end) for end in ("What is 1", "And what is the default of n_neighbors", "So")]
-    completions = [lm.tokens(text) for text in ("=1.0", "=None, verbose=0", "")]
+    completions = [lm.tokens(text) for text in ("=1.0", "=None,", "")]
     for states, prompt, completion in zip(lm.states(prompts, completions), prompts, completions):
         expected = by_reading_on(lm, prompt, completion)
         assert torch.allclose(lm.logits(states), expected, atol=1e-3)

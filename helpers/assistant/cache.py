@@ -87,6 +87,31 @@ def data(name, depends_on, compute):
     return _entry(name, depends_on, compute, lambda value: json.dumps(value).encode(), json.loads)
 
 
+def many(name, inputs, compute):
+    """One array for each input, each kept on its own, so that overlapping lists share what they have.
+
+    inputs: list of whatever determines an array (see `digest`). compute: function of the list
+    of positions that are not kept yet, returning their arrays; called once, or not at all.
+    Returns a list of arrays.
+    """
+    paths = [folder() / f"{name}s" / digest(each)[:24] for each in inputs]
+    payloads = [read_checked(path) for path in paths]
+    first = {path: position for position, path in reversed(list(enumerate(paths)))}  # equal inputs count once
+    missing = [position for path, position in first.items() if payloads[position] is None]
+    found = {path: _array(payloads[position]) for path, position in first.items() if payloads[position] is not None}
+    if missing:
+        for position, array in zip(missing, compute(missing), strict=True):
+            stream = io.BytesIO()
+            np.save(stream, array, allow_pickle=False)
+            write_checked(paths[position], stream.getvalue())
+            found[paths[position]] = array
+    return [found[path] for path in paths]
+
+
+def _array(payload):
+    return np.load(io.BytesIO(payload), allow_pickle=False)
+
+
 def _entry(name, depends_on, compute, encode, decode):
     path = folder() / f"{name}-{digest(depends_on)[:16]}"
     payload = read_checked(path)

@@ -2,7 +2,6 @@
 
 import ipywidgets as widgets
 import numpy as np
-from IPython.display import display
 
 from .. import plots
 from ..assistant import sampling
@@ -18,30 +17,28 @@ def ask_anything(assistant, question):
     shown = widgets.Output()
 
     def ask(_=None):
-        shown.clear_output(wait=True)
-        with shown:
-            try:
-                show_answer(assistant, field.value)
-            except ValueError as error:
-                print(error)
+        shown.outputs = ()
+        try:
+            answer = assistant.ask(field.value)
+        except ValueError as error:
+            shown.append_stdout(f"{error}\n")
+            return
+        shown.append_stdout(described(answer))
+        if answer.prompt:
+            shown.append_display_data(next_tokens(assistant.language_model, answer.prompt))
 
     button.on_click(ask)
-    field.on_submit(ask) if hasattr(field, "on_submit") else None
     ask()
     return widgets.VBox([field, button, shown])
 
 
-def show_answer(assistant, question):
-    """Print an answer with its sources and prompt, and draw the next-token distribution."""
-    answer = assistant.ask(question)
-    print(f"Answer: {answer.text}   (tool: {answer.tool})")
-    for source in answer.sources:
-        print(f"  {source.score:.3f}  {source.name}")
-    for note in answer.notes:
-        print(f"  note: {note}")
-    if answer.prompt:
-        print(f"\nWhat the model read:\n{answer.prompt}")
-        display(next_tokens(assistant.language_model, answer.prompt))
+def described(answer):
+    """An `Answer` as text: what was said, by which tool, from which documents, and what the model read."""
+    lines = [f"Answer: {answer.text}   (tool: {answer.tool})"]
+    lines += [f"  {source.score:.3f}  {source.name}" for source in answer.sources]
+    lines += [f"  note: {note}" for note in answer.notes]
+    lines += ["", "What the model read:", answer.prompt] if answer.prompt else []
+    return "\n".join(lines) + "\n"
 
 
 def next_tokens(language_model, prompt, following="", temperature=1.0, top_p=1.0, shown=10):
