@@ -44,8 +44,6 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
-        epilog="Each lesson's main experiment: " + ", ".join(f"python -m helpers.{name}" for name in LESSONS)
-        if LESSONS else None,
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")
@@ -65,8 +63,6 @@ def main():
     except (ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
 
-
-LESSONS = ()
 
 if __name__ == "__main__":
     main()

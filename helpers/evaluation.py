@@ -202,6 +202,9 @@ class ExpectedAnswers:
         self.logits, self.right, self.ending, self.tail, self.tail_ending = (
             torch.from_numpy(kept[name]) for name in ("logits", "right", "ending", "tail", "tail_ending")
         )
+        self.ending_rows = self.ending.any(dim=1).nonzero()[:, 0]  # steps at which the answer can end
+        self._largest = self.logits.max(dim=0).values  # of each column
+        self._buffers = torch.empty_like(self.logits), torch.empty_like(self.logits)  # fresh memory is slow memory
 
     def _sorted(self, lm, states, completions, keep):
         """Each step's logits from largest to smallest, and where the tokens that matter stand among them.
@@ -241,10 +244,7 @@ class ExpectedAnswers:
     def probabilities(self, temperature=1.0, top_p=1.0):
         """Probability of a right answer for each question: float64 array (questions,)."""
         sampling.check_settings(temperature, top_p)
-        weights, total, ending = self._greedy() if temperature == 0 else self._nucleus(temperature, top_p)
-        ending = ((weights * self.ending).sum(dim=1) + ending) / total
-        onwards = weights.gather(1, self.right.clamp(min=0)[:, None])[:, 0] * (self.right >= 0) / total
-        onwards, ending = onwards.double().numpy(), ending.double().numpy()
+        onwards, ending = self._greedy() if temperature == 0 else self._nucleus(temperature, top_p)
         probability, reached = np.zeros(len(self.steps)), np.ones(len(self.steps))
         for rows in self.steps.T:
             here = rows >= 0
@@ -253,22 +253,31 @@ class ExpectedAnswers:
         return np.minimum(probability, 1.0)
 
     def _greedy(self):
-        weights = torch.zeros_like(self.logits)
-        weights[:, 0] = 1.0
-        return weights, 1.0, 0.0
+        return (self.right == 0).double().numpy(), self.ending[:, 0].double().numpy()
 
     def _nucleus(self, temperature, top_p):
-        "(weight of each kept token, weight of the whole nucleus, weight of its ending tokens in the tail)"
-        weights = torch.exp((self.logits / temperature).clamp(min=-80))  # below, arithmetic crawls
-        reached = weights.cumsum(dim=1)
-        bins = torch.exp((self.tail / temperature).clamp(min=-80))
-        sizes = torch.tensor(self.tail_sizes)
-        cut = top_p * (reached[:, -1] + (bins * sizes).sum(dim=1))
+        "For each step: the probability of the answer's next token, and of all tokens that complete the answer."
+        # Logits are sorted, so what is too unlikely to count stands in columns that need no arithmetic.
+        columns = int((self._largest > -80 * temperature).sum())
+        weights, reached = (buffer[:, :columns] for buffer in self._buffers)
+        torch.mul(self.logits[:, :columns], 1 / temperature, out=weights).exp_()
+        bins, sizes = torch.exp(self.tail / temperature), torch.tensor(self.tail_sizes)
+        tail = (bins * sizes).cumsum(dim=1)
+        torch.cumsum(weights, dim=1, out=reached)
+        whole = reached[:, -1] + (tail[:, -1] if len(sizes) else 0)
+        inside = torch.full((len(weights), 1), columns)
         if top_p < 1:
-            weights *= (reached - weights) < cut[:, None]
-            before = reached[:, -1:] + (bins * sizes).cumsum(dim=1) - bins * sizes
-            bins = bins * (before < cut[:, None])
-        return weights, weights.sum(dim=1) + (bins * sizes).sum(dim=1), (bins * self.tail_ending).sum(dim=1)
+            cut = (top_p * whole)[:, None]
+            inside = torch.searchsorted(reached.contiguous(), cut) + 1  # tokens of the nucleus
+            bins = bins * (reached[:, -1:] + tail - bins * sizes < cut)
+        total = reached.gather(1, inside.clamp(max=columns) - 1)[:, 0] + (bins * sizes).sum(dim=1)
+        onwards = weights.gather(1, self.right.clamp(0, columns - 1)[:, None])[:, 0]
+        onwards = onwards * (self.right >= 0) * (self.right < inside[:, 0].clamp(max=columns))
+        ending = (bins * self.tail_ending).sum(dim=1)
+        rows = self.ending_rows
+        counted = self.ending[rows, :columns] & (torch.arange(columns) < inside[rows])
+        ending[rows] += (weights[rows] * counted).sum(dim=1)
+        return (onwards / total).double().numpy(), (ending / total).double().numpy()
 
     def accuracy(self, temperature=1.0, top_p=1.0):
         """Expected share of right answers with one sample a question."""

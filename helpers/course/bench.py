@@ -71,7 +71,7 @@ def _corpus_from_cache():
 
 
 def _language_model_from_cache():
-    imports = "from transformers import AutoModelForCausalLM\nfrom helpers.assistant import models\n"
+    imports = "from transformers import AutoTokenizer, LlamaForCausalLM\nfrom helpers.assistant import models\n"
     code = f"{imports}START\nmodels.language_model()"
     return min(_process(code) for _ in range(3))
 
