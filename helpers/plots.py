@@ -1,5 +1,6 @@
 """One figure style for the whole course. Every function takes data and returns a Figure."""
 
+import base64
 import io
 
 import matplotlib as mpl
@@ -35,7 +36,8 @@ class Figure(MatplotlibFigure):
         stream = io.BytesIO()
         self.savefig(stream, format="png")
         title = self.get_suptitle()
-        return {"image/png": stream.getvalue(), "text/plain": repr(self)}, {"image/png": {"alt": title}}
+        encoded = base64.b64encode(stream.getvalue()).decode()  # as text, so that a widget can show it too
+        return {"image/png": encoded, "text/plain": repr(self)}, {"image/png": {"alt": title}}
 
 
 def figure(title, columns=1, width=8, height=4.5, sharey=False):
@@ -67,7 +69,8 @@ def learning_curves(histories, title):
                 axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), alpha=0.2, color=line.get_color())
             best = int(history.held_out_loss.mean(axis=0).argmin())
             axis.axvline(best + 1, color="0.5", linestyle=":", linewidth=1.5)
-            axis.set(title=name, xlabel="epoch", ylim=(0, None))
+            axis.set(title=name, xlabel="epoch")
+        np.atleast_1d(axes)[0].set_ylim(bottom=0)
         np.atleast_1d(axes)[0].set_ylabel("log loss (nats)")
         np.atleast_1d(axes)[0].legend(loc="center right")
     return made

@@ -236,6 +236,9 @@ def main(arguments=None, folder=None):
         )
         return int(bool(reasons))
     todo = [e for key, e in experiments.items() if is_chosen(*key) and (key in reasons or chosen.only)]
+    if not todo:
+        print("All up to date.")
+        return 0
     for experiment in (bar := tqdm(todo, unit="experiment")):
         bar.set_description(f"{experiment.lesson} {experiment.name}")
         record(experiment.lesson, experiment.name, experiment.settings, experiment.function, experiment.code, folder)
