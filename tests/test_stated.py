@@ -328,6 +328,7 @@ def test_a_measurement_is_shown_in_the_unit_of_its_statement(run, text, value, s
 
 
 def test_check_says_where_it_looked_and_where_it_must_run(monkeypatch, tmp_path, run):
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)  # a widget's test may have started a shell
     with pytest.raises(RuntimeError, match="running notebook"):
         check("00_none.ipynb")
     monkeypatch.chdir(tmp_path)
