@@ -208,6 +208,28 @@ def double_descent(splits, sizes, strengths, seeds):
     return {name: np.array(values) for name, values in found.items()}
 
 
+def stopping(history, patiences):
+    """What early stopping on held-out loss would have done to runs that went on to the end.
+
+    Returns {patience: {"stops after": epochs, "last": held-out accuracy there, "restored": at
+    the best epoch before, "premature": was a later epoch better still?}}, each an array (runs,).
+    """
+    losses, right, found = history.held_out_loss, history.held_out_accuracy, {}
+    runs = np.arange(len(losses))
+    for patience in patiences:
+        stoppers = [EarlyStopper(patience) for _ in runs]
+        ends = [stops_at(stopper, curve) for stopper, curve in zip(stoppers, losses, strict=True)]
+        ends = np.array([losses.shape[1] - 1 if end is None else end for end in ends])
+        best = np.array([stopper.best_epoch for stopper in stoppers])
+        found[patience] = {
+            "stops after": ends + 1,
+            "last": right[runs, ends],
+            "restored": right[runs, best],
+            "premature": losses.argmin(axis=1) > ends,
+        }
+    return found
+
+
 def optimism_of_stopping(splits, size, noise, seeds):
     """By how much the accuracy at the chosen epoch flatters, on the texts that chose the epoch.
 

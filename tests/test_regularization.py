@@ -211,3 +211,13 @@ def test_the_terminal_refuses_what_cannot_be(arguments, message, capsys):
     with pytest.raises(SystemExit):
         reg.main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_stopping_is_told_from_whole_curves(splits):
+    history = splits.fit(60, [0, 1, 2], noise=0.4).history
+    told = reg.stopping(history, (2, 1000))
+    stopped = splits.fit(60, [0, 1, 2], noise=0.4, early_stopping=training.EarlyStopper(2))
+    rows = np.arange(3)
+    np.testing.assert_allclose(told[2]["restored"], history.held_out_accuracy[rows, stopped.epochs])
+    assert told[1000]["stops after"].tolist() == [30, 30, 30] and not told[1000]["premature"].any()
+    np.testing.assert_allclose(told[1000]["last"], history.held_out_accuracy[:, -1])
