@@ -101,7 +101,7 @@ def _batched_training():
 
     splits, seeds = regularization.load_splits(), range(10)
     drawn, held_out = splits.draw(300, seeds), splits.rows(splits.validation)
-    settings = {"epochs": 10, "batch_size": 15, "learning_rate": 2e-3}
+    settings = {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3}
 
     def batched():
         training.fit(regularization.HEAD, drawn, held_out, splits.classes, seeds, **settings)
