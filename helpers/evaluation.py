@@ -42,7 +42,8 @@ def mean(values, level=0.95, resamples=5000, seed=0, strata=None, clusters=None)
     seeds, are a sample too: then runs and questions are both resampled. strata: what the design
     fixed, such as a half of unusual answers; each stratum is resampled on its own. clusters:
     questions that are not independent, such as those about one class, share a label and are
-    drawn together. Returns an `Interval`.
+    drawn together. Returns an `Interval`. With fewer than about 20 runs or clusters it is too
+    narrow (Hesterberg 2015): an interval that only just excludes a value does not exclude it.
     Source: Efron & Tibshirani 1993; for clusters Miller 2024, Adding Error Bars to Evals; for
     runs and questions together Owen 2007, The Pigeonhole Bootstrap.
     """
