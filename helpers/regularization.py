@@ -376,16 +376,17 @@ def decay_path(
     decays=(0.0, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
     seeds=tuple(range(5)),
 ):
-    """The same `weight_decay` given to AdamW and to Adam, on clean labels, validation.
+    """The same λ as AdamW's decay, as L2 in Adam's gradient and as an L1 penalty, on clean labels, validation.
 
-    Returns {optimizer: {"size, decay": {"log loss", "accuracy", "training accuracy": a seed each, "norm": mean}}}.
+    Returns {penalty: {"size, decay": {"log loss", "accuracy", "training accuracy": a seed each, "norm": mean}}}.
     """
-    splits, paths = load_splits(), {"adamw": {}, "adam": {}}
+    splits, paths = load_splits(), {"adamw": {}, "adam": {}, "l1": {}}
     x, y = splits.rows(splits.validation)
     for size in tqdm(sizes, "sizes", leave=False):
-        for optimizer, path in paths.items():
+        for penalty, path in paths.items():
             for decay in decays:
-                fit = splits.fit(size, seeds, optimizer=optimizer, weight_decay=decay)
+                settings = {"l1": decay} if penalty == "l1" else {"optimizer": penalty, "weight_decay": decay}
+                fit = splits.fit(size, seeds, **settings)
                 right, losses, _ = evaluate(fit, x, y)
                 path[f"{size}, {decay}"] = {
                     "log loss": rounded(losses.mean(axis=1)),
