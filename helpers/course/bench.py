@@ -93,6 +93,13 @@ def _one_setting(keep):
     return 1000 * best_of(10, expected.accuracy, 0.7, 0.9)
 
 
+def _hundred_datasets():
+    from .. import cross_validation
+
+    texts = cross_validation.library_texts()
+    return best_of(2, cross_validation.draws, texts, 100, range(100), cross_validation.PROTOCOLS)
+
+
 BUDGETS = (
     Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
     Budget("corpus, from the cache", _corpus_from_cache, 1),
@@ -100,4 +107,5 @@ BUDGETS = (
     Budget("one answer, retrieval and language model, warm", _ask_warm, 3),
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
+    Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
 )
