@@ -223,6 +223,18 @@ def test_draws_know_the_truth_and_whole_groups_share_nothing_with_the_rest():
         cv.draw_texts(texts.groups, 3000, seed=0)
 
 
+def test_no_group_is_larger_than_allowed_and_small_ones_are_whole():
+    texts = cv.library_texts()
+    capped = cv.at_most_per_group(texts, 10)
+    names, sizes = np.unique(texts.groups, return_counts=True)
+    kept_names, kept = np.unique(capped.groups, return_counts=True)
+    assert names.tolist() == kept_names.tolist() and kept.tolist() == np.minimum(sizes, 10).tolist()
+    position = texts.sources.index(capped.sources[100])
+    assert texts.words[position] == capped.words[100] and (texts.x[position] == capped.x[100]).all()
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+        cv.at_most_per_group(texts, 0)
+
+
 def test_coverage_counts_the_intervals_that_hold_the_truth():
     drawn = [cv.Draw(truth, {"k=5": scores([0.4, 0.6])}, np.arange(2)) for truth in (0.45, 0.55, 0.75)]
     found = cv.coverage(drawn, "k=5", lambda s: cv.Interval(s.mean, s.mean - 0.1, s.mean + 0.1))
