@@ -8,7 +8,7 @@ study on freshly drawn datasets and knows the truth, so that an interval can be 
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from . import evaluation, plots, training
 from .assistant import corpus, models
+from .course import widgets
 from .course.results import recorded
 from .evaluation import Interval
 
@@ -53,7 +54,11 @@ class Scores:
         return float(self._several().std(ddof=1))
 
     def fold_spread(self):
-        """mean ± np.std(folds), as the guide reports. It is no confidence interval at any level."""
+        """mean ± np.std(folds), as the guide reports.
+
+        It is mean ± √(k − 1) · s/√k, so its level depends on k: were folds independent, Student's t
+        would give it 50 % with 2 folds, 88 % with 5 and 98.5 % with 10.
+        """
         half = float(self._several().std())
         return Interval(self.mean, self.mean - half, self.mean + half, level=float("nan"))
 
@@ -185,6 +190,37 @@ def _ridge_held_out(x, labels, alpha):
     return held_out
 
 
+def fold_models_accuracy(x, labels, folds, others, other_labels, alpha=1.0):
+    """Accuracy on other texts of each fold's own model, the ridge trained without that fold: (folds,).
+
+    others: (others, features). Raises ValueError as `ridge_folds` does.
+    """
+    x, labels = _checked(x, labels, folds)
+    without = _ridge_without(x, labels, others, alpha)
+    return np.array([(without(test) == other_labels).mean() for _, test in folds])
+
+
+def _ridge_without(x, labels, others, alpha):
+    """A function from texts to leave out to the classes that a ridge trained on the rest gives `others`.
+
+    No refit: a kernel ridge with an intercept solves one linear system, and to leave texts out of
+    it takes only their block of its inverse.
+    """
+    classes, targets = _targets(labels)
+    centre, size = x.mean(axis=0), len(x)
+    kernel, ones = (x - centre) @ (x - centre).T + alpha * np.eye(size), np.ones((size, 1))
+    inverse = np.linalg.inv(np.block([[kernel, ones], [ones.T, np.zeros((1, 1))]]))
+    dual = targets.T @ inverse[:size]
+    seen = np.vstack([(x - centre) @ (others - centre).T, np.ones((1, len(others)))])
+    everything, influence = dual @ seen, inverse[:size] @ seen
+
+    def without(test):
+        cut = np.linalg.solve(inverse[np.ix_(test, test)], dual[:, test].T).T
+        return classes[(everything - cut @ influence[test]).argmax(axis=0)]
+
+    return without
+
+
 def ridge_predictions(x, labels, others, alpha=1.0):
     """Classes that `RidgeClassifier(alpha)` trained on `x` gives to `others`: (others,)."""
     x = np.asarray(x, dtype=np.float64)
@@ -208,7 +244,7 @@ def _inverse(centred, alpha):
     return np.linalg.inv(centred @ centred.T + alpha * np.eye(len(centred)))
 
 
-RIDGE = (ridge_folds, ridge_predictions, _ridge_held_out, _targets, _inverse)  # what recorded results rest on
+RIDGE = (ridge_folds, _ridge_without, ridge_predictions, _ridge_held_out, _targets, _inverse)
 
 
 def head_folds(head, x, labels, folds, seed=0, **settings):
@@ -248,8 +284,8 @@ def _scored(labels, folds, predicted):
     for number, ((_, test), classes) in enumerate(zip(folds, predicted, strict=True)):
         right = classes == labels[test]
         per_fold[number] = right.mean()
-        np.add.at(hits, test, right)
-        np.add.at(tested, test, 1)
+        hits[test] += right
+        tested[test] += 1
     share = np.divide(hits, tested, out=np.full(len(labels), np.nan), where=tested > 0)
     sizes = np.array([(len(train), len(test)) for train, test in folds]).T
     return Scores(per_fold, share, *sizes)
@@ -284,6 +320,23 @@ class Texts:
     groups: np.ndarray
     words: tuple
     sources: tuple
+
+    @cached_property
+    def parts(self):
+        """Positions of the texts that data sets are drawn from, and of those that only ever judge: two arrays.
+
+        Every third text, class by class in the order of how hard it is, judges; so both parts are
+        equally hard, and an easy draw leaves no harder rest behind. How hard a text is, is the
+        share of 60 models of 100 texts each that get it wrong.
+        """
+        right, models_of = np.zeros(len(self.labels)), np.zeros(len(self.labels))
+        for seed in range(60):
+            drawn = draw_texts(self.groups, 100, 50_000 + seed)
+            rest = np.setdiff1d(np.arange(len(self.labels)), drawn)
+            right[rest] += ridge_predictions(self.x[drawn], self.labels[drawn], self.x[rest]) == self.labels[rest]
+            models_of[rest] += 1
+        order = np.lexsort((right / models_of, self.labels))
+        return np.sort(np.delete(order, np.s_[1::3])), np.sort(order[1::3])
 
 
 @cache
@@ -342,11 +395,15 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One dataset: what its model really scores, what each protocol says, and its texts' groups."""
+    """One dataset: what its model really scores, what each protocol says, and its texts' groups.
+
+    fold_models: what the models that a protocol's folds trained really score on average, where asked for.
+    """
 
     truth: float
     scores: dict
     groups: np.ndarray
+    fold_models: dict
 
 
 def draw_texts(groups, size, seed, whole_groups=False):
@@ -362,56 +419,79 @@ def draw_texts(groups, size, seed, whole_groups=False):
     return rng.permutation(np.flatnonzero(np.isin(group, taken)))
 
 
-def draws(texts, size, seeds, protocols, whole_groups=False, alpha=1.0, progress=False):
+def draws(texts, size, seeds, protocols, whole_groups=False, alpha=1.0, progress=False, fold_models=()):
     """Draw a dataset for each seed, cross-validate a ridge classifier on it, and find the truth.
 
-    The truth is the accuracy, on all texts that were not drawn, of the model trained on the
-    whole dataset. With `whole_groups` those are texts of other groups. protocols:
-    {name: `Protocol`}. Returns a list of `Draw`.
+    The truth is the accuracy of the model trained on the whole dataset, on texts that no dataset
+    is ever drawn from (`Texts.parts`). With `whole_groups` a dataset is whole groups, and the truth
+    is the accuracy on all texts of the other groups. protocols: {name: `Protocol`}. fold_models:
+    names of protocols whose folds' own models are judged too. Returns a list of `Draw`.
 
-    Datasets come from a finite pool without replacement, so an easy dataset leaves a slightly
-    harder rest; at 100 of 3,000 texts that adds 2 % to the error of an estimate, at 400 it adds 7 %.
+    Datasets come from a finite pool, so they overlap: at 400 of 2,000 texts estimates of different
+    datasets differ by a tenth less than they otherwise would, at 100 by 3 %.
     """
     found = []
+    pool, judges = (None, None) if whole_groups else texts.parts
     for seed in tqdm(seeds, "drawing datasets", leave=False, disable=not progress):
-        drawn = draw_texts(texts.groups, size, seed, whole_groups)
-        rest = np.ones(len(texts.labels), bool)
-        rest[drawn] = False
+        if whole_groups:
+            drawn = draw_texts(texts.groups, size, seed, whole_groups)
+            judges = np.setdiff1d(np.arange(len(texts.labels)), drawn)
+        else:
+            drawn = pool[draw_texts(texts.groups[pool], size, seed)]
         x, labels, groups = texts.x[drawn], texts.labels[drawn], texts.groups[drawn]
-        truth = (ridge_predictions(x, labels, texts.x, alpha) == texts.labels)[rest].mean()
-        held_out, scores = _ridge_held_out(x, labels, alpha), {}
+        others, other_labels = texts.x[judges], texts.labels[judges]
+        held_out, without = _ridge_held_out(x, labels, alpha), _ridge_without(x, labels, others, alpha)
+        truth = (without(np.arange(0)) == other_labels).mean()
+        scores, of_folds = {}, {}
         for name, protocol in protocols.items():
             folds = protocol.folds(labels, groups, seed)
             scores[name] = _scored(labels, folds, [held_out(test) for _, test in folds])
-        found.append(Draw(float(truth), scores, groups))
+            if name in fold_models:
+                of_folds[name] = float(np.mean([(without(test) == other_labels).mean() for _, test in folds]))
+        found.append(Draw(float(truth), scores, groups, of_folds))
     return found
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often an interval holds the truth: of this model, and on average over training sets."""
+    """How often an interval holds its target, for three targets.
+
+    this_model: the accuracy of the model trained on the whole dataset. expected: its mean over
+    datasets. fold_models: the mean accuracy of the models that the folds trained, None where `draws`
+    was not asked for it. half_width: mean, on the scale of accuracies. above, below: share of
+    datasets in which this model's accuracy lies above (below) the interval.
+    """
 
     this_model: Interval
     expected: Interval
+    fold_models: Interval | None
     half_width: float
+    above: float
+    below: float
 
 
 def coverage(drawn, protocol, interval):
     """`Coverage` of an interval, a function of `Scores` such as those in `INTERVALS`, over many draws."""
-    found = [interval(draw.scores[protocol]) for draw in drawn]
-    return _coverage(drawn, found)
+    return _coverage(drawn, protocol, [interval(draw.scores[protocol]) for draw in drawn])
 
 
 def cluster_coverage(drawn, protocol):
     """`Coverage` of the bootstrap that draws whole groups."""
-    return _coverage(drawn, [d.scores[protocol].bootstrap(resamples=500, clusters=d.groups) for d in drawn])
+    found = [d.scores[protocol].bootstrap(resamples=500, clusters=d.groups) for d in drawn]
+    return _coverage(drawn, protocol, found)
 
 
-def _coverage(drawn, intervals):
+def _coverage(drawn, protocol, intervals):
     low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
     truth = np.array([draw.truth for draw in drawn])
-    this, expected = ((low <= t) & (t <= high) for t in (truth, truth.mean()))
-    return Coverage(evaluation.accuracy(this), evaluation.accuracy(expected), float((high - low).mean() / 2))
+    of_folds = np.array([draw.fold_models.get(protocol, np.nan) for draw in drawn])
+
+    def held(target):
+        return evaluation.accuracy((low <= target) & (target <= high))
+
+    counted = held(truth), held(truth.mean()), None if np.isnan(of_folds).any() else held(of_folds)
+    misses = float((truth > high).mean()), float((truth < low).mean())
+    return Coverage(*counted, float((high - low).mean() / 2), *misses)
 
 
 def estimation_error(drawn, protocol):
@@ -462,6 +542,68 @@ def before_and_inside(step, estimator, texts, size, seeds, shuffle=False):
     return np.array(before), np.array(inside)
 
 
+def with_words_dropped(sentence, rng, share=0.2):
+    """A copy of a sentence with about `share` of its words dropped, and at least one kept. rng: NumPy generator."""
+    words = sentence.split()
+    kept = [word for word in words if rng.random() > share]
+    return " ".join(kept or words[:1])
+
+
+def augmented(texts, seeds, size=200, copies=3):
+    """Scores of a ridge classifier trained on noisy copies of `size` sentences: {what: float array (seeds,)}.
+
+    random, grouped: five folds of the copies, scored on copies; grouped keeps the copies of one
+    sentence together. originals: five folds of the sentences, each trained on the copies of its
+    training sentences and scored on the held-out sentences as they were. truth: trained on all
+    copies, scored on sentences never drawn. The others are of shuffled labels, where 0.2 is chance.
+    """
+    found = {}
+    for seed in seeds:
+        rng, drawn = np.random.default_rng(seed), draw_texts(texts.groups, size, seed)
+        x = models.embed([with_words_dropped(texts.words[i], rng) for i in drawn for _ in range(copies)])
+        x, parent, labels = x.astype(np.float64), np.repeat(np.arange(size), copies), texts.labels[drawn]
+
+        def folds_by(splitter, labels, x=x, parent=parent, seed=seed):
+            return ridge_folds(x, labels, splits(labels, 5, splitter, parent, seed=seed)).mean
+
+        copied, originals = labels[parent], []
+        for train, test in splits(labels, 5, "random", seed=seed):
+            of_train = np.isin(parent, train)
+            predicted = ridge_predictions(x[of_train], copied[of_train], texts.x[drawn[test]])
+            originals.append((predicted == labels[test]).mean())
+        rest = np.setdiff1d(np.arange(len(texts.labels)), drawn)
+        by_copy, by_sentence = shuffled(copied, seed), shuffled(copied, seed, parent)
+        row = {
+            "random": folds_by("random", copied),
+            "grouped": folds_by("grouped", copied),
+            "originals": np.mean(originals),
+            "truth": (ridge_predictions(x, copied, texts.x[rest]) == texts.labels[rest]).mean(),
+            "random_shuffled_by_copy": folds_by("random", by_copy),
+            "random_shuffled_by_sentence": folds_by("random", by_sentence),
+            "grouped_shuffled_by_sentence": folds_by("grouped", by_sentence),
+        }
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def trained_alike(x, labels, folds, size, seeds):
+    """How often each text is answered right when every fold trains on the same number of texts: (texts,).
+
+    Each seed draws `size` of a fold's training texts, so that folds of different kinds compare.
+    Raises ValueError if a fold has fewer than `size`.
+    """
+    right, smallest = np.zeros(len(labels)), min(len(train) for train, _ in folds)
+    if not 1 <= size <= smallest:
+        raise ValueError(f"size must be from 1 to {smallest}, the training texts of the smallest fold; got {size}")
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for train, test in folds:
+            chosen = rng.permutation(train)[:size]
+            right[test] += ridge_predictions(x[chosen], labels[chosen], x[test]) == labels[test]
+    return right / len(seeds)
+
+
 def missing_classes(x, labels, splitter, size, seeds, k=5):
     """Classes that a test fold lacks, and the folds' spread, on average for each dataset: two arrays (seeds,).
 
@@ -491,8 +633,9 @@ def candidates(count, features, seed, width=96):
 
 
 def candidate_scores(x, labels, folds, settings):
-    """Mean cross-validated accuracy of each candidate: float array (candidates,)."""
-    return np.array([ridge_folds(x[:, columns], labels, folds, alpha).mean for columns, alpha in settings])
+    """Cross-validated accuracy of each candidate, right answers over all texts: float array (candidates,)."""
+    right = [ridge_folds(x[:, columns], labels, folds, alpha).right for columns, alpha in settings]
+    return np.nansum(right, axis=1).round() / len(labels)  # whole answers, so that a tie is a tie anywhere
 
 
 def flat_and_nested(x, labels, settings, k=5, seed=0):
@@ -513,18 +656,19 @@ def flat_and_nested(x, labels, settings, k=5, seed=0):
     return float(scores.max()), float(np.mean(outer)), int(scores.argmax())
 
 
-@recorded(LESSON, depends_on=[draws, draw_texts, Protocol, splits, Scores, coverage, estimation_error, *RIDGE])
+@recorded(LESSON, depends_on=[draws, draw_texts, Texts, Protocol, splits, Scores, coverage, estimation_error, *RIDGE])
 def data_sizes(*, sizes=(50, 100, 200, 400), repetitions=400):
     """Error of each protocol's estimate, and coverage of each interval, over the size of the dataset."""
     texts, found = library_texts(), {}
     for size in sizes:
-        drawn = draws(texts, size, range(repetitions), PROTOCOLS, progress=True)
+        drawn = draws(texts, size, range(repetitions), PROTOCOLS, progress=True, fold_models=("k=5",))
         covered = {name: vars(coverage(drawn, "k=5", of)) for name, of in INTERVALS.items()}
         found[str(size)] = {
             "truth": float(np.mean([draw.truth for draw in drawn])),
             "truth_sd": float(np.std([draw.truth for draw in drawn], ddof=1)),
             "error": {name: estimation_error(drawn, name) for name in PROTOCOLS},
             "coverage": {name: c["this_model"].estimate for name, c in covered.items()},
+            "of_fold_models": {name: c["fold_models"].estimate for name, c in covered.items()},
             "half_width": {name: c["half_width"] for name, c in covered.items()},
         }
     return found
@@ -585,14 +729,17 @@ def halves(seed, features=384):
     return np.sort(np.random.default_rng(seed).permutation(features)[: features // 2])
 
 
-def compare_halves(texts, pair, size, seeds):
-    """p-values of five tests for two learners that see different halves of the features: dict of lists.
+def compare_halves(texts, pair, size, seeds, progress=False):
+    """Five tests for two learners that see different halves of the features: (p-values, differences).
 
     pair: two seeds of `halves`. Ridge classifiers on the same dataset and folds. The naive and
-    the corrected t-test use 5 folds or 50 (ten times five), McNemar's the answers of the first 5.
+    the corrected t-test use 5 folds or 50 (ten times five), McNemar's the pooled answers of the
+    first 5. p-values are {test: list}, one a seed; differences of the two mean accuracies over 5
+    folds are a list.
     """
     found = {name: [] for name in ("naive-5", "naive-50", "corrected-5", "corrected-50", "McNemar")}
-    for seed in tqdm(seeds, "comparing", leave=False):
+    differences = []
+    for seed in tqdm(seeds, "comparing", leave=False, disable=not progress):
         drawn = draw_texts(texts.groups, size, seed)
         labels = texts.labels[drawn]
         folds = splits(labels, 5, "random", seed=seed, repeats=10)
@@ -604,7 +751,8 @@ def compare_halves(texts, pair, size, seeds):
             found[f"corrected-{count}"].append(corrected_t_test(a, b)[1])
             if count == 5:
                 found["McNemar"].append(evaluation.mcnemar(a.right > 0.5, b.right > 0.5))
-    return found
+                differences.append(float(difference.mean()))
+    return found, differences
 
 
 def halves_accuracy(texts, half, size, seeds):
@@ -631,11 +779,8 @@ def equal_learners(*, size=200, repetitions=300, halves_tried=12, draws_to_choos
     pair = [int(order[closest]), int(order[closest + 1])]
     # Picked for its small gap, it has a larger one elsewhere: measured on the datasets that the tests see.
     gap = evaluation.paired_difference(*(halves_accuracy(texts, half, size, range(repetitions)) for half in pair))
-    return {
-        "pair": pair,
-        "gap": [gap.estimate, gap.low, gap.high],
-        "p": compare_halves(texts, pair, size, range(repetitions)),
-    }
+    p, differences = compare_halves(texts, pair, size, range(repetitions), progress=True)
+    return {"pair": pair, "gap": [gap.estimate, gap.low, gap.high], "p": p, "differences": differences}
 
 
 # Showing
@@ -670,30 +815,25 @@ def folds_and_truth(draw, protocol, grouped=False):
 
 def explore(texts):
     """Choose folds and data; see scores and intervals against the truth. Returns a widget."""
-    import ipywidgets as widgets
+    capped = at_most_per_group(texts, 10)
 
-    pools = {False: texts, True: at_most_per_group(texts, 10)}
-    k = widgets.SelectionSlider(options=[2, 3, 5, 10, 20], value=5, description="k")
-    size = widgets.SelectionSlider(options=[50, 100, 200, 400], value=100, description="size")
-    splitter = widgets.Dropdown(options=["random", "stratified", "grouped"], description="splitter")
-    new = widgets.Dropdown(options=[("the same modules", False), ("other modules", True)], description="new from")
-    dataset = widgets.IntSlider(0, 0, 30, description="dataset")
-    shown = widgets.Output()
-
-    def show(_=None):
-        protocol = Protocol(k.value, splitter.value)
-        shown.outputs = ()
+    def show(k, size, splitter, new_from, dataset):
+        other_modules = new_from == "other modules"
+        protocol, pool = {"chosen": Protocol(k, splitter)}, capped if other_modules else texts
         try:
-            (draw,) = draws(pools[new.value], size.value, [dataset.value], {"chosen": protocol}, new.value)
+            (draw,) = draws(pool, size, [dataset], protocol, other_modules)
         except ValueError as error:
-            shown.append_stdout(f"{error}\n")
-            return
-        shown.append_display_data(folds_and_truth(draw, "chosen", splitter.value == "grouped"))
+            return str(error)
+        return folds_and_truth(draw, "chosen", splitter == "grouped")
 
-    for control in (k, size, splitter, new, dataset):
-        control.observe(show, "value")
-    show()
-    return widgets.VBox([widgets.HBox([k, size, dataset]), widgets.HBox([splitter, new]), shown])
+    options = {
+        "k": (2, 3, 5, 10, 20),
+        "size": (50, 100, 200, 400),
+        "splitter": ("random", "stratified", "grouped"),
+        "new_from": ("the same modules", "other modules"),
+        "dataset": range(31),
+    }
+    return widgets.explorer(options, show, k=5, size=100)
 
 
 def main(repetitions=200, size=100):

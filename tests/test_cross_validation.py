@@ -210,17 +210,46 @@ def test_corrected_t_test_by_hand_and_its_error(small):
 
 def test_draws_know_the_truth_and_whole_groups_share_nothing_with_the_rest():
     texts = cv.library_texts()
-    (draw,) = cv.draws(texts, 100, [4], {name: cv.PROTOCOLS[name] for name in ("k=5", "leave-one-out")})
-    drawn = cv.draw_texts(texts.groups, 100, seed=4)
-    rest = np.setdiff1d(np.arange(3000), drawn)
+    protocols = {name: cv.PROTOCOLS[name] for name in ("k=5", "leave-one-out")}
+    (draw,) = cv.draws(texts, 100, [4], protocols, fold_models=["k=5"])
+    pool, judges = texts.parts
+    drawn = pool[cv.draw_texts(texts.groups[pool], 100, seed=4)]
     model = RidgeClassifier(alpha=1.0).fit(texts.x[drawn], texts.labels[drawn])
-    assert draw.truth == pytest.approx(model.score(texts.x[rest], texts.labels[rest]))
+    assert draw.truth == pytest.approx(model.score(texts.x[judges], texts.labels[judges]))
     assert len(draw.scores["leave-one-out"].per_fold) == 100
+    assert set(draw.fold_models) == {"k=5"} and draw.fold_models["k=5"] < draw.truth + 0.05
     whole = cv.draw_texts(texts.groups, 200, seed=1, whole_groups=True)
     outside = np.delete(texts.groups, whole)
     assert len(whole) >= 200 and set(texts.groups[whole]).isdisjoint(outside)
+    (draw,) = cv.draws(texts, 200, [1], {"k=5": cv.PROTOCOLS["k=5"]}, whole_groups=True)
+    model.fit(texts.x[whole], texts.labels[whole])
+    rest = np.setdiff1d(np.arange(3000), whole)
+    assert draw.truth == pytest.approx(model.score(texts.x[rest], texts.labels[rest]))
     with pytest.raises(ValueError, match="size must be from 1 to 2999"):
         cv.draw_texts(texts.groups, 3000, seed=0)
+
+
+def test_those_who_judge_are_never_drawn_and_no_harder_than_the_others():
+    texts = cv.library_texts()
+    pool, judges = texts.parts
+    assert sorted([*pool, *judges]) == list(range(3000)) and len(judges) == 1000
+    assert np.bincount(texts.labels[judges]).max() - np.bincount(texts.labels[judges]).min() <= 1
+    right = [[], []]
+    for seed in range(20):  # other models than those that told how hard a text is
+        drawn = cv.draw_texts(texts.groups, 200, seed)
+        answers = cv.ridge_predictions(texts.x[drawn], texts.labels[drawn], texts.x) == texts.labels
+        for part, found in zip((pool, judges), right, strict=True):
+            found.append(answers[np.setdiff1d(part, drawn)].mean())
+    assert np.mean(right[0]) == pytest.approx(np.mean(right[1]), abs=0.01)
+
+
+def test_fold_models_are_those_that_training_every_fold_makes(small):
+    x, labels, _ = small
+    texts, folds = cv.library_texts(), cv.splits(labels, 7, "random")
+    mine = cv.fold_models_accuracy(x, labels, folds, texts.x[:500], texts.labels[:500], alpha=0.5)
+    model = RidgeClassifier(alpha=0.5)
+    theirs = [model.fit(x[train], labels[train]).score(texts.x[:500], texts.labels[:500]) for train, _ in folds]
+    assert mine == pytest.approx(theirs)
 
 
 def test_no_group_is_larger_than_allowed_and_small_ones_are_whole():
@@ -236,10 +265,11 @@ def test_no_group_is_larger_than_allowed_and_small_ones_are_whole():
 
 
 def test_coverage_counts_the_intervals_that_hold_the_truth():
-    drawn = [cv.Draw(truth, {"k=5": scores([0.4, 0.6])}, np.arange(2)) for truth in (0.45, 0.55, 0.75)]
+    drawn = [cv.Draw(t, {"k=5": scores([0.4, 0.6])}, np.arange(2), {"k=5": 0.5}) for t in (0.45, 0.55, 0.75)]
     found = cv.coverage(drawn, "k=5", lambda s: cv.Interval(s.mean, s.mean - 0.1, s.mean + 0.1))
     assert found.this_model.estimate == pytest.approx(2 / 3)
     assert found.expected.estimate == 1  # their mean, 0.583, is inside
+    assert found.fold_models.estimate == 1 and (found.above, found.below) == (pytest.approx(1 / 3), 0)
     assert found.half_width == pytest.approx(0.1)
     error = cv.estimation_error(drawn, "k=5")
     assert error["bias"] == pytest.approx(0.5 - 1.75 / 3)
@@ -275,6 +305,32 @@ def test_selecting_features_before_the_split_leaks_and_scaling_hardly_does():
     assert before == pytest.approx(inside, abs=0.06)
 
 
+def test_copies_leak_through_random_folds_and_originals_come_near_the_truth():
+    found = cv.augmented(cv.library_texts(), [0], size=60, copies=2)
+    score = {name: values[0] for name, values in found.items()}
+    assert score["random"] > score["truth"] + 0.05 and score["random_shuffled_by_sentence"] > 0.4
+    assert score["grouped_shuffled_by_sentence"] < 0.35 > score["random_shuffled_by_copy"]
+    assert abs(score["originals"] - score["truth"]) < 0.2
+
+
+def test_dropped_words_keep_the_order_and_at_least_one_word():
+    rng = np.random.default_rng(0)
+    assert cv.with_words_dropped("a b c d", rng, share=0) == "a b c d"
+    assert cv.with_words_dropped("a b c d", rng, share=1) == "a"
+    kept = cv.with_words_dropped(" ".join(map(str, range(1000))), rng).split()
+    assert 750 < len(kept) < 850 and kept == sorted(kept, key=int)
+
+
+def test_trained_on_all_there_is_equals_plain_folds_and_more_is_refused(small):
+    x, labels, _ = small
+    folds = cv.splits(labels, 4, "random")
+    assert np.array_equal(cv.trained_alike(x, labels, folds, 90, [0]), cv.ridge_folds(x, labels, folds).right)
+    fewer = cv.trained_alike(x, labels, folds, 20, range(4))
+    assert fewer.mean() < cv.ridge_folds(x, labels, folds).mean and set(fewer) <= {0, 0.25, 0.5, 0.75, 1}
+    with pytest.raises(ValueError, match="size must be from 1 to 90.*got 91"):
+        cv.trained_alike(x, labels, folds, 91, [0])
+
+
 def test_stratified_folds_lose_fewer_classes():
     texts = cv.library_texts()
     labels = np.where(np.arange(3000) % 4 == 0, texts.labels, 0)  # four rare classes
@@ -308,22 +364,22 @@ def test_choosing_on_the_test_set_reports_more_than_choosing_on_validation():
 
 
 def test_comparing_a_learner_with_itself_finds_nothing():
-    p = cv.compare_halves(cv.library_texts(), (3, 3), 60, range(2))
-    assert all(values == [1.0, 1.0] for values in p.values())
+    p, differences = cv.compare_halves(cv.library_texts(), (3, 3), 60, range(2))
+    assert all(values == [1.0, 1.0] for values in p.values()) and differences == [0.0, 0.0]
 
 
 def test_the_widget_shows_folds_and_names_what_is_impossible():
     box = cv.explore(cv.library_texts())
-    (k, size, dataset), (splitter, new) = (row.children for row in box.children[:2])
+    k, size, splitter, new_from, dataset, shown = box.children
 
     def output():
-        return [o["data"]["text/plain"] if "data" in o else o["text"] for o in box.children[2].outputs]
+        return [o["data"]["text/plain"] if "data" in o else o["text"] for o in shown.outputs]
 
     (first,) = output()
     assert first.startswith("Figure: The truth is 0.") and "held by: " in first
     dataset.value = 3
     assert output() != [first]
-    new.value = True
+    new_from.value = "other modules"
     assert "none" in output()[0], "random folds know nothing of other modules"
     splitter.value, size.value, k.value = "stratified", 50, 20
     assert "too few for 20 folds" in output()[0]
