@@ -44,6 +44,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
+        epilog="A lesson's main experiment: python -m helpers.cross_validation",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")

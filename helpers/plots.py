@@ -121,10 +121,11 @@ def differences(rows, title, xlabel):
     return made
 
 
-def bars(rows, title, xlabel, reference=None):
+def bars(rows, title, xlabel, reference=None, numbers=".2f"):
     """Horizontal bars with intervals.
 
     rows: {name: evaluation.Interval, or a number}. reference: (label, value) of a dashed line.
+    numbers: how the estimates are written beside the bars.
     """
     made, axis = figure(title, width=8.5, height=0.9 + 0.5 * len(rows))
     with mpl.rc_context(STYLE):
@@ -135,7 +136,7 @@ def bars(rows, title, xlabel, reference=None):
             if hasattr(value, "low"):
                 axis.plot([value.low, value.high], [position] * 2, color="black", linewidth=2)
                 end = value.high
-            axis.text(end, position, f"  {estimate:.2f}", va="center")
+            axis.text(end, position, f"  {estimate:{numbers}}", va="center")
         axis.set_yticks(range(len(rows)), list(rows))
         axis.invert_yaxis()
         axis.set(xlabel=xlabel, xlim=(0, None))

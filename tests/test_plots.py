@@ -42,3 +42,8 @@ def test_explorer_shows_what_is_chosen_and_follows_the_sliders():
     assert shown[-1] == (3, 0.4)
     outputs = box.children[-1].outputs
     assert len(outputs) == 2 and "image/png" in outputs[0]["data"] and outputs[1]["text"] == "noise 0.4\n"
+
+
+def test_bars_write_their_numbers_as_asked():
+    (axis,) = plots.bars({"a": 0.065}, "title", "x", numbers=".1%").axes
+    assert [text.get_text().strip() for text in axis.texts] == ["6.5%"]

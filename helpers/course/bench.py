@@ -95,6 +95,13 @@ def _one_setting(keep):
     return 1000 * best_of(10, expected.accuracy, 0.7, 0.9)
 
 
+def _hundred_datasets():
+    from .. import cross_validation
+
+    texts = cross_validation.library_texts()
+    return best_of(2, cross_validation.draws, texts, 100, range(100), cross_validation.PROTOCOLS)
+
+
 def _batched_training():
     "Seconds of ten heads trained as one batched model, over those of a loop in plain torch with a fused optimizer."
     from .. import regularization, training
@@ -139,4 +146,5 @@ BUDGETS = (
     Budget("ten heads as one batched model, over a loop, both fused", _batched_training, 0.25, "x"),
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
+    Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
 )

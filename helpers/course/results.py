@@ -33,7 +33,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-EXPERIMENT_MODULES = ("helpers.regularization",)  # the lessons' modules that record results, such as "helpers.tuning"
+# the lessons' modules that record results
+EXPERIMENT_MODULES = ("helpers.cross_validation", "helpers.regularization")
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
 
 
