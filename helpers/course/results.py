@@ -33,7 +33,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-EXPERIMENT_MODULES = ()  # the lessons' modules that record results, such as "helpers.tuning"
+EXPERIMENT_MODULES = ("helpers.tuning.recorded",)  # the lessons' modules that record results, such as "helpers.tuning"
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
 
 
