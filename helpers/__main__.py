@@ -44,6 +44,8 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
+        epilog="Lessons have commands of their own: "
+        "python -m helpers.tuning --method tpe --trials 100 searches for settings.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")

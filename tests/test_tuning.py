@@ -20,16 +20,18 @@ from helpers.tuning import (
     Trials,
     Uniform,
     expected_improvement,
+    figures,
     gp_search,
     grid,
     grid_search,
+    objectives,
     random_search,
     sample,
+    study,
     successive_halving,
     tpe_search,
 )
 from helpers.tuning import __main__ as command
-from helpers.tuning import figures, objectives, study
 from helpers.tuning.trials import trial_seed
 
 SPACE = {
@@ -60,10 +62,13 @@ SEARCHES = {
     "random": random_search,
     "quasi-random": lambda objective, space, **a: random_search(objective, space, quasi=True, **a),
     "tpe": lambda objective, space, **a: tpe_search(objective, space, startup=6, **a),
-    "gp": lambda objective, space, **a: gp_search(objective, space, startup=4, **a),
+    "gp": lambda objective, space, **a: gp_search(objective, space, startup=9, **a),
     "halving": halving,
 }
 ALL = pytest.mark.parametrize("method", SEARCHES)
+
+
+SEEDS = range(3)
 
 
 def run(method, objective=None, space=SPACE, **arguments):
@@ -130,8 +135,8 @@ def test_the_same_seed_tries_the_same_and_another_seed_does_not(method):
 
 @ALL
 def test_a_resumed_search_equals_the_uninterrupted_one(method, tmp_path):
-    whole, file = run(method, trials=21), tmp_path / "search.json"
-    for trials in (5, 13, 21):
+    whole, file = run(method, trials=15), tmp_path / "search.json"
+    for trials in (5, 12, 15):
         resumed = run(method, trials=trials, file=file)
     assert resumed.settings == whole.settings
     assert (resumed.scores == whole.scores).all()
@@ -250,7 +255,9 @@ def test_models_of_the_scores_beat_chance_where_scores_are_smooth():
 
     space = {"x": Uniform(0, 1), "y": Uniform(0, 1)}
     regret = {
-        search.__name__: np.median([-search(bowl, space, trials=32, seed=s, progress=False).best.score for s in range(3)])
+        search.__name__: np.median(
+            [-search(bowl, space, trials=32, seed=s, progress=False).best.score for s in range(3)]
+        )
         for search in (random_search, tpe_search, gp_search)
     }
     assert regret["gp_search"] < regret["tpe_search"] < regret["random_search"]
@@ -522,7 +529,7 @@ def test_the_curves_widget_follows_its_sliders():
 
 def test_the_next_token_widget_shows_the_real_distribution(lm):
     prompt = "f(x, order=7)\nReturn x.\nWhat is the default of order in f?\norder"
-    temperature, top_p, output = figures.next_token_widget(lm, prompt).children
+    temperature, _, output = figures.next_token_widget(lm, prompt).children
     assert "temperature 1, top_p 1: 49,152 tokens can follow" in output.outputs[0]["data"]["text/plain"]
     temperature.value = 0
     assert "temperature 0, top_p 1: 1 tokens can follow" in output.outputs[0]["data"]["text/plain"]
@@ -539,7 +546,9 @@ def test_the_command_searches_and_prints_a_short_table(monkeypatch, capsys, tmp_
     assert len(Trials.load(file)) == 6
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(["--trials", "0"], "trials must be"), (["--method", "x"], "choice")])
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["--trials", "0"], "trials must be"), (["--method", "x"], "choice")]
+)
 def test_the_command_ends_with_a_message_and_no_traceback(monkeypatch, capsys, arguments, message):
     monkeypatch.setattr(sys, "argv", ["helpers.tuning", *arguments])
     with pytest.raises(SystemExit) as stop:

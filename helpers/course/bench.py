@@ -93,6 +93,24 @@ def _one_setting(keep):
     return 1000 * best_of(10, expected.accuracy, 0.7, 0.9)
 
 
+def _share_of_generating(keep, asked=15):
+    "Seconds of one setting, exactly, in percent of those of answering the same 150 questions by generating."
+    from .. import baseline
+    from ..assistant.agent import Assistant, Clock
+    from ..assistant.config import Config
+
+    assistant = Assistant(Config(temperature=0.7, top_p=0.9))
+    prompts = baseline.prompts("right document", "described", "development")
+
+    def generate():
+        for seed, prompt in enumerate(prompts[:asked]):
+            assistant._generate(prompt, True, seed, Clock())
+
+    generate()  # the first time loads the model
+    generating = best_of(2, generate) * len(prompts) / asked
+    return _one_setting(keep) / 1000 / generating * 100
+
+
 BUDGETS = (
     Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
     Budget("corpus, from the cache", _corpus_from_cache, 1),
@@ -100,4 +118,6 @@ BUDGETS = (
     Budget("one answer, retrieval and language model, warm", _ask_warm, 3),
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
+    Budget("the same, binned, as a share of generating (1/200)", lambda: _share_of_generating(1024), 0.5, "%"),
+    Budget("the same, exact, as a share of generating (1/200)", lambda: _share_of_generating(None), 0.5, "%"),
 )

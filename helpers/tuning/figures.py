@@ -48,7 +48,7 @@ def heatmaps(tables, rows, columns, title, row_label, column_label):
     return made
 
 
-def lines(by_name, x, title, xlabel, ylabel, log=False):
+def lines(by_name, x, title, xlabel, ylabel, log=False, log_y=False):
     """One line a name over common x; where values are (seeds, points), the mean with a band from lowest to highest."""
     made, axis = plots.figure(title, width=8.5)
     with mpl.rc_context(plots.STYLE):
@@ -59,6 +59,8 @@ def lines(by_name, x, title, xlabel, ylabel, log=False):
         axis.set(xlabel=xlabel, ylabel=ylabel)
         if log:
             axis.set_xscale("log")
+        if log_y:
+            axis.set_yscale("log")
         axis.legend()
     return made
 
@@ -90,6 +92,22 @@ def suggestions(runs, name, title, warm_up=20):
         axis.axvline(warm_up + 0.5, color="0.3", linestyle="--")
         axis.text(warm_up + 1, axis.get_ylim()[1], "the model takes over", va="bottom", fontsize=11)
         axis.set(xlabel="trial", ylabel=name)
+    return made
+
+
+def surrogate(x, mean, deviation, improvement, tried, scores, title, xlabel="temperature", ylabel="pass@5"):
+    """A surrogate's mean and two deviations around it, the trials it saw, and beside it the expected improvement."""
+    made, (left, right) = plots.figure(title, 2, width=11)
+    with mpl.rc_context(plots.STYLE):
+        left.plot(x, mean, label="expected score")
+        left.fill_between(x, mean - 2 * deviation, mean + 2 * deviation, alpha=0.2, label="± 2 deviations")
+        left.plot(tried, scores, "o", color="black", label="trials so far")
+        left.set(xlabel=xlabel, ylabel=ylabel)
+        left.legend(loc="lower left", fontsize=11)
+        right.plot(x, improvement, color=plots.COLOURS[1])
+        right.axvline(x[improvement.argmax()], color="0.3", linestyle="--", label="next trial")
+        right.set(xlabel=xlabel, ylabel="expected improvement")
+        right.legend()
     return made
 
 

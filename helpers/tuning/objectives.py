@@ -15,7 +15,7 @@ from .space import Choice, LogUniform, Uniform
 SAMPLING = {"temperature": Uniform(0.05, 1.5), "top_p": Uniform(0.5, 1.0)}
 CLASSIFIER = {
     "learning_rate": LogUniform(1e-4, 1e-1),
-    "width": Choice((16, 32, 64, 128, 256)),
+    "width": Choice((16, 32, 64, 128)),
     "dropout": Uniform(0.0, 0.8),
     "weight_decay": LogUniform(1e-4, 10.0),
 }
