@@ -29,6 +29,10 @@ LESSON = "01_tuning"
 SEARCHES = (random_search, tpe_search, gp_search, fit_gaussian_process, expected_improvement, sample)
 
 
+def _rounded(value, digits=4):
+    return round(float(value), digits)
+
+
 @recorded(LESSON, depends_on=(*SEARCHES, successive_halving, HeadEvaluator, labelled_vectors, training))
 def classifier_search(*, methods=("random", "quasi-random", "tpe", "gp", "halving"), budget=40, every=5,
                       seeds=tuple(range(10))):  # fmt: skip
@@ -95,7 +99,21 @@ def made_up_searches(*, budget=100, dimensions=(2, 5, 10), seeds=tuple(range(20)
 PENALTIES = ((0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (0.0, 2.0))  # (frequency, presence)
 
 
-@recorded(LESSON, depends_on=(sampling, first_literal))
+def _greedy(lm, read, before, frequency_penalty, presence_penalty, length=30):
+    "The text that greedily continues what was read, up to a literal or a line's end. before: tokens that count too."
+    logits, state = read[0], copy.deepcopy(read[1])
+    written, text = [], ""
+    while len(written) < length:
+        scores = sampling.penalised(logits.numpy(), before + written, frequency_penalty, presence_penalty)
+        written.append(int(scores.argmax()))
+        text = lm.text(written)
+        if written[-1] == lm.tokenizer.eos_token_id or first_literal(text) or "\n" in text.lstrip():
+            break
+        logits, state = lm.read_on(written[-1], state)
+    return text
+
+
+@recorded(LESSON, depends_on=(_greedy, sampling, first_literal))
 def penalised_answers(*, questions=50):
     """Greedy answers with the right document, under frequency and presence penalties.
 
@@ -110,40 +128,10 @@ def penalised_answers(*, questions=50):
         read = lm.read(tokens)
         for counted, before in (("answer", []), ("answer and prompt", tokens)):
             for frequency, presence in PENALTIES if counted == "answer" else PENALTIES[1:2]:
-                text = _greedy(lm, read, before, frequency, presence, 30)
+                text = _greedy(lm, read, before, frequency, presence)
                 right = first_literal(text + "\n") == question.answer
                 found.setdefault(f"{counted}, {frequency}, {presence}", []).append(int(right))
     return found
-
-
-@recorded(LESSON, depends_on=(sampling,))
-def distinct_tokens(*, presence=(0.0, 2.0), objects=tuple(range(4)), length=50):
-    """Share of distinct tokens in greedy free text of 50 tokens, for a few documents to explain."""
-    lm, documents = models.language_model(), corpus.load_documents()
-    found = {}
-    for number in objects:
-        document = documents[number * 600]
-        message = [{"role": "user", "content": f"{document.text}\n\nExplain at length what {document.name} does."}]
-        prompt = lm.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        read = lm.read(lm.tokens(prompt))
-        for penalty in presence:
-            written = _greedy(lm, read, [], 0.0, penalty, length, whole=True)
-            found.setdefault(str(penalty), []).append(_rounded(len(set(written)) / len(written)))
-    return found
-
-
-def _greedy(lm, read, before, frequency_penalty, presence_penalty, length, whole=False):
-    "Continue greedily from what was read: the text up to a literal or a line's end, or all `length` token ids."
-    logits, state = read[0], copy.deepcopy(read[1])
-    written, text = [], ""
-    while len(written) < length:
-        scores = sampling.penalised(logits.numpy(), before + written, frequency_penalty, presence_penalty)
-        written.append(int(scores.argmax()))
-        text = lm.text(written)
-        if not whole and (written[-1] == lm.tokenizer.eos_token_id or first_literal(text) or "\n" in text.lstrip()):
-            break
-        logits, state = lm.read_on(written[-1], state)
-    return written if whole else text
 
 
 SIZES = ((500, 150), (25, 25))  # (documents, questions); the lesson repeats the small one live
@@ -190,38 +178,6 @@ def answers_by_documents_read(*, top_k=(1, 3), questions=150):
     return {str(k): [int(p > 0.5) for p in expected_with_documents(k, questions).probabilities(0)] for k in top_k}
 
 
-@recorded(LESSON, depends_on=(labelled_vectors,))
-def fine_tuning(*, learning_rates=(1e-5, 1e-3, 1e-2, 1e-1), steps=50, size=300, held=300, seeds=(0, 1, 2)):
-    """Accuracy on held-out texts after training MiniLM's last layer, and a linear head on it, for 50 steps.
-
-    The head's own learning rate is 0.01 throughout; only that of the pretrained layer varies.
-    """
-    texts = corpus.library_labels()
-    folds = _folds(texts)
-    model = models.encoder()[0].auto_model
-    found = {str(rate): [] for rate in learning_rates}
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        rows = [rng.permutation(fold)[:count] for fold, count in zip(folds, (size, held), strict=True)]
-        (x, mask), (held_x, held_mask) = (_before_last_layer(model, [texts.texts[i] for i in part]) for part in rows)
-        y, held_y = (torch.tensor([texts.labels[i] for i in part]) for part in rows)
-        batches = [torch.from_numpy(rng.permutation(size)[:16]) for _ in range(steps)]
-        for rate in learning_rates:
-            torch.manual_seed(seed)
-            layer, head = copy.deepcopy(model.encoder.layer[-1]).train(), torch.nn.Linear(384, 5)
-            groups = [{"params": layer.parameters(), "lr": rate}, {"params": head.parameters(), "lr": 1e-2}]
-            optimizer = torch.optim.AdamW(groups)
-            for batch in batches:
-                loss = torch.nn.functional.cross_entropy(head(_pooled(layer, x[batch], mask[batch])), y[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            with torch.no_grad():
-                right = head(_pooled(layer.eval(), held_x, held_mask)).argmax(dim=1) == held_y
-            found[str(rate)].append(_rounded(right.float().mean().item()))
-    return found
-
-
 def _folds(texts):
     "(texts to train on, texts to score), by class and module; not the fifth that later lessons test on."
     from sklearn.model_selection import StratifiedGroupKFold
@@ -252,7 +208,56 @@ def _pooled(layer, states, mask):
     return 10 * torch.nn.functional.normalize((out * weights).sum(dim=1) / weights.sum(dim=1))
 
 
-@recorded(LESSON)
+@recorded(LESSON, depends_on=(_folds, _before_last_layer, _pooled))
+def fine_tuning(*, learning_rates=(1e-5, 1e-3, 1e-2, 1e-1), sizes=((300, 300, 50), (32, 32, 10)), seeds=(0, 1, 2)):
+    """Accuracy on held-out texts after training MiniLM's last layer, and a linear head on it.
+
+    sizes: (texts to train on, texts to score, steps); the lesson repeats the small one live. The
+    head's own learning rate is 0.01 throughout; only that of the pretrained layer varies.
+    """
+    texts, model = corpus.library_labels(), models.encoder()[0].auto_model
+    folds, found = _folds(texts), {str(size): {str(rate): [] for rate in learning_rates} for size, *_ in sizes}
+    for (size, held, steps), seed in product(sizes, seeds):
+        rng = np.random.default_rng(seed)
+        rows = [rng.permutation(fold)[:count] for fold, count in zip(folds, (size, held), strict=True)]
+        (x, mask), (held_x, held_mask) = (_before_last_layer(model, [texts.texts[i] for i in part]) for part in rows)
+        y, held_y = (torch.tensor([texts.labels[i] for i in part]) for part in rows)
+        batches = [torch.from_numpy(rng.permutation(size)[:16]) for _ in range(steps)]
+        for rate in learning_rates:
+            torch.manual_seed(seed)
+            layer, head = copy.deepcopy(model.encoder.layer[-1]).train(), torch.nn.Linear(384, 5)
+            groups = [{"params": layer.parameters(), "lr": rate}, {"params": head.parameters(), "lr": 1e-2}]
+            optimizer = torch.optim.AdamW(groups)
+            for batch in batches:
+                loss = torch.nn.functional.cross_entropy(head(_pooled(layer, x[batch], mask[batch])), y[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            with torch.no_grad():
+                right = head(_pooled(layer.eval(), held_x, held_mask)).argmax(dim=1) == held_y
+            found[str(size)][str(rate)].append(_rounded(right.float().mean().item()))
+    return found
+
+
+def _contrastive(queries, documents, epochs, seed):
+    weight = torch.eye(384, requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=1e-3)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(queries), generator=generator).split(256):
+            scores = torch.nn.functional.normalize(queries[batch] @ weight) @ documents[batch].T / 0.05
+            loss = torch.nn.functional.cross_entropy(scores, torch.arange(len(batch)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return weight.detach()
+
+
+def _recall_at_10(queries, documents, right):
+    return _rounded(((queries @ documents.T).topk(10).indices == right[:, None]).any(dim=1).float().mean().item())
+
+
+@recorded(LESSON, depends_on=(_contrastive, _recall_at_10))
 def adapter(*, held_out=corpus.LIBRARIES, epochs=10, most=300, seeds=(0, 1, 2)):
     """Recall@10 of sentences in a library never trained on, without and with a linear adapter on their vectors.
 
@@ -281,25 +286,23 @@ def adapter(*, held_out=corpus.LIBRARIES, epochs=10, most=300, seeds=(0, 1, 2)):
     return found
 
 
-def _contrastive(queries, documents, epochs, seed):
-    weight = torch.eye(384, requires_grad=True)
-    optimizer = torch.optim.Adam([weight], lr=1e-3)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(queries), generator=generator).split(256):
-            scores = torch.nn.functional.normalize(queries[batch] @ weight) @ documents[batch].T / 0.05
-            loss = torch.nn.functional.cross_entropy(scores, torch.arange(len(batch)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return weight.detach()
+def _cross_validated(x, y, folds, setting):
+    return np.concatenate([
+        _right(x[folds != fold], y[folds != fold], x[folds == fold], y[folds == fold], setting)
+        for fold in range(folds.max() + 1)
+    ]).mean()  # fmt: skip
 
 
-def _recall_at_10(queries, documents, right):
-    return _rounded(((queries @ documents.T).topk(10).indices == right[:, None]).any(dim=1).float().mean().item())
+def _right(x, y, held_x, held_y, setting):
+    "Ridge regression on one-hot labels in closed form; the largest output is the class."
+    penalty, columns = setting
+    x, held_x = x[:, columns].astype(float), held_x[:, columns].astype(float)
+    centre, targets = x.mean(axis=0), np.eye(5)[y]
+    weight = np.linalg.solve((x - centre).T @ (x - centre) + penalty * np.eye(len(columns)), (x - centre).T @ targets)
+    return ((held_x - centre) @ weight + targets.mean(axis=0)).argmax(axis=1) == held_y
 
 
-@recorded(LESSON)
+@recorded(LESSON, depends_on=(_cross_validated, _right, labelled_vectors))
 def nested_selection(*, settings=50, texts=150, repeats=12, seed=0):
     """The best of 50 settings by five-fold cross-validation on shuffled labels, where nothing can be learned.
 
@@ -324,23 +327,3 @@ def nested_selection(*, settings=50, texts=150, repeats=12, seed=0):
             outer.append(_right(x[inside], y[inside], x[~inside], y[~inside], winner).mean())
         found["nested"].append(_rounded(float(np.mean(outer))))
     return found
-
-
-def _cross_validated(x, y, folds, setting):
-    return np.concatenate([
-        _right(x[folds != fold], y[folds != fold], x[folds == fold], y[folds == fold], setting)
-        for fold in range(folds.max() + 1)
-    ]).mean()  # fmt: skip
-
-
-def _right(x, y, held_x, held_y, setting):
-    "Ridge regression on one-hot labels in closed form; the largest output is the class."
-    penalty, columns = setting
-    x, held_x = x[:, columns].astype(float), held_x[:, columns].astype(float)
-    centre, targets = x.mean(axis=0), np.eye(5)[y]
-    weight = np.linalg.solve((x - centre).T @ (x - centre) + penalty * np.eye(len(columns)), (x - centre).T @ targets)
-    return ((held_x - centre) @ weight + targets.mean(axis=0)).argmax(axis=1) == held_y
-
-
-def _rounded(value, digits=4):
-    return round(float(value), digits)
