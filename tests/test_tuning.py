@@ -546,6 +546,13 @@ def test_the_command_searches_and_prints_a_short_table(monkeypatch, capsys, tmp_
     assert len(Trials.load(file)) == 6
 
 
+def test_the_command_compares_only_trials_with_the_full_resource(capsys):
+    command.report(successive_halving(lambda x, resource: x - resource, {"x": Uniform(0, 1)}, 6, 1, 9, progress=False))
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 4 and float(rows[1].split()[1]) < -2, "two lines of words, and the one survivor"
+    assert "nan" not in rows[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [(["--trials", "0"], "trials must be"), (["--method", "x"], "choice")]
 )

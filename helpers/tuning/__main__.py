@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+import numpy as np
+
 from . import objectives
 from .search import gp_search, grid_search, random_search, successive_halving, tpe_search
 from .space import grid
@@ -54,13 +56,16 @@ def search(chosen):
 
 def report(trials, shown=5):
     """Print the best trials, and how the best score rose."""
-    best = sorted((t for t in trials if t.score is not None), key=lambda t: -t.score)[:shown]
+    full = max((t.resource or 0 for t in trials), default=0)  # only what was given the full resource is compared
+    scored = [t for t in trials if t.score is not None and (t.resource or 0) == full]
+    best = sorted(scored, key=lambda t: -t.score)[:shown]
     names = list(trials[0].settings)
     print("".join(f"{name:>16}" for name in names) + f"{'score':>12}")
     for trial in best:
         print("".join(f"{value:>16.4g}" for value in trial.settings.values()) + f"{trial.score:>12.4f}")
     milestones = [n for n in (5, 10, 20, 50, 100, 200, 500, 1000) if n < len(trials)] + [len(trials)]
-    rises = ", ".join(f"{trials.best_so_far[n - 1]:.4f} after {n}" for n in milestones)
+    curve = trials.best_so_far
+    rises = ", ".join(f"{curve[n - 1]:.4f} after {n}" for n in milestones if not np.isnan(curve[n - 1])) or "none"
     print(f"best of {len(trials)} trials, {len(trials.errors)} failed; best so far: {rises}")
     print("The best of many noisy scores flatters itself: score the winner again, on questions it was not chosen on.")
 
