@@ -76,6 +76,51 @@ def learning_curves(histories, title):
     return made
 
 
+def lines(x, curves, title, xlabel, ylabel, logarithmic=False, marks=()):
+    """Lines over x, with a band from the lowest to the highest seed.
+
+    x: numbers (points,). curves: {name: float array (points,) or (seeds, points)}. logarithmic:
+    the scale of x; a 0 on it stands at its left end. marks: (label, x) of vertical dotted lines.
+    """
+    made, axis = figure(title)
+    x, linear_below = np.asarray(x, dtype=float), min((value for value in x if value > 0), default=1)
+    with mpl.rc_context(STYLE):
+        for (name, curve), marker, colour in zip(curves.items(), MARKERS, COLOURS, strict=False):
+            seeds = np.atleast_2d(curve)
+            axis.plot(x, seeds.mean(axis=0), label=name, marker=marker, color=colour, markevery=max(1, len(x) // 12))
+            if len(seeds) > 1:
+                axis.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), alpha=0.2, color=colour)
+        if logarithmic:
+            axis.set_xscale("symlog", linthresh=linear_below) if x.min() <= 0 else axis.set_xscale("log")
+        for label, place in marks:
+            axis.axvline(place, color="0.4", linestyle=":", linewidth=1.5)
+            axis.text(place, 1.0, f" {label}", transform=axis.get_xaxis_transform(), va="top", fontsize=11)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        if len(curves) > 1:
+            axis.legend()
+    return made
+
+
+def differences(rows, title, xlabel):
+    """Estimates with their intervals beside a line at zero: filled where the interval excludes zero.
+
+    rows: {name: evaluation.Interval}.
+    """
+    made, axis = figure(title, width=8.5, height=1.2 + 0.42 * len(rows))
+    with mpl.rc_context(STYLE):
+        axis.axvline(0, color="0.4", linestyle="--", linewidth=1.5)
+        for position, value in enumerate(rows.values()):
+            clear = value.low > 0 or value.high < 0
+            axis.plot([value.low, value.high], [position] * 2, color=COLOURS[0])
+            axis.plot(
+                value.estimate, position, "o", markersize=9, color=COLOURS[0], mfc=COLOURS[0] if clear else "white"
+            )
+        axis.set_yticks(range(len(rows)), list(rows))
+        axis.invert_yaxis()
+        axis.set_xlabel(xlabel)
+    return made
+
+
 def bars(rows, title, xlabel, reference=None):
     """Horizontal bars with intervals.
 

@@ -393,3 +393,17 @@ def test_opening_a_held_out_set_needs_a_reason(reason):
     with pytest.raises(ValueError, match="say why the test set is opened"):
         held_out.open(reason)
     assert held_out.openings == []
+
+
+def test_runs_are_resampled_too():
+    rng = np.random.default_rng(0)
+    of_run, of_question = rng.normal(0, 1, (20, 1)), rng.normal(0, 1, (1, 2000))
+    interval = evaluation.mean(of_run + of_question)  # nearly all of the doubt is between runs
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * of_run.std() / np.sqrt(20), rel=0.15)
+    alone = evaluation.mean((of_run + of_question).mean(axis=0))
+    assert alone.high - alone.low < 0.3 * (interval.high - interval.low)
+
+
+def test_one_run_is_as_no_runs():
+    values = np.random.default_rng(0).normal(size=50)
+    assert evaluation.mean(values[None]) == evaluation.mean(values)

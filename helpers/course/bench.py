@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -111,11 +113,48 @@ def _share_of_generating(keep, asked=15):
     return _one_setting(keep) / 1000 / generating * 100
 
 
+def _batched_training():
+    "Seconds of ten heads trained as one batched model, over those of a loop in plain torch with a fused optimizer."
+    from .. import regularization, training
+
+    splits, seeds = regularization.load_splits(), range(10)
+    drawn, held_out = splits.draw(300, seeds), splits.rows(splits.validation)
+    settings = {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3}
+
+    def batched():
+        training.fit(regularization.HEAD, drawn, held_out, splits.classes, seeds, **settings)
+
+    def loop():
+        for x, y in zip(*map(torch.as_tensor, drawn), strict=True):
+            _train_one(x, y, *map(torch.as_tensor, held_out), regularization.HEAD.width, splits.classes, **settings)
+
+    batched()
+    return best_of(3, batched) / best_of(3, loop)
+
+
+def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learning_rate):
+    net = torch.nn.Sequential(
+        torch.nn.Linear(x.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, classes)
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.0, fused=True)
+    loss = torch.nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(batch_size):
+            optimizer.zero_grad()
+            loss(net(x[batch]), y[batch]).backward()
+            optimizer.step()
+        with torch.no_grad():  # as `training.fit` does: both curves, every epoch
+            for inputs, labels in ((x, y), (held_x, held_y)):
+                logits = net(inputs)
+                loss(logits, labels), (logits.argmax(dim=1) == labels).float().mean()
+
+
 BUDGETS = (
     Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
     Budget("corpus, from the cache", _corpus_from_cache, 1),
     Budget("SmolLM2, from the cache", _language_model_from_cache, 2),
     Budget("one answer, retrieval and language model, warm", _ask_warm, 3),
+    Budget("ten heads as one batched model, over a loop, both fused", _batched_training, 0.25, "x"),
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
     Budget("the same, binned, as a share of generating (1/200)", lambda: _share_of_generating(1024), 0.5, "%"),

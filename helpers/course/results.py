@@ -33,7 +33,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-EXPERIMENT_MODULES = ("helpers.tuning.recorded",)  # the lessons' modules that record results, such as "helpers.tuning"
+EXPERIMENT_MODULES = ("helpers.regularization", "helpers.tuning.recorded")  # the lessons' modules that record results
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
 
 
@@ -118,6 +118,7 @@ def record(lesson, name, settings, compute, code, folder=None):
     others = {key: value for key, value in settings.items() if key not in ("seed", "seeds")}
     seeds = [settings["seed"]] if "seed" in settings else list(settings.get("seeds", ()))
     _must_be_json({**others, "seeds": seeds}, f"settings of {lesson}/{name}")
+    hashed = code_hash(*code)  # before it runs: who edits the file meanwhile has changed the code
     values = compute(**settings)
     if not isinstance(values, dict):
         raise TypeError(f"{lesson}/{name} must return a dict, got {type(values).__name__}")
@@ -125,7 +126,7 @@ def record(lesson, name, settings, compute, code, folder=None):
     today = datetime.now(UTC).date().isoformat()
     path = _path(lesson, folder)
     entries = _read(path)
-    entries[name] = asdict(Result(others, seeds, _versions(), code_hash(*code), today, values))
+    entries[name] = asdict(Result(others, seeds, _versions(), hashed, today, values))
     _write(path, entries)
     return load(lesson, name, folder)
 

@@ -32,6 +32,33 @@ def ask_anything(assistant, question):
     return widgets.VBox([field, button, shown])
 
 
+def explorer(options, show, **start):
+    """A slider for each setting, and below them what `show(**chosen)` makes of the chosen ones.
+
+    options: {setting: its values}. show: returns a figure, a string, or a tuple of them. start:
+    the values chosen at first (otherwise the first of each). Returns a widget.
+    """
+    sliders = {
+        name: widgets.SelectionSlider(
+            options=list(values), value=start.get(name, values[0]), description=name.replace("_", " "),
+            style={"description_width": "8em"}, layout=widgets.Layout(width="32em"),
+        )
+        for name, values in options.items()
+    }  # fmt: skip
+    shown = widgets.Output()
+
+    def update(_=None):
+        made = show(**{name: slider.value for name, slider in sliders.items()})
+        shown.outputs = ()
+        for part in made if isinstance(made, tuple) else (made,):
+            shown.append_stdout(f"{part}\n") if isinstance(part, str) else shown.append_display_data(part)
+
+    for slider in sliders.values():
+        slider.observe(update, "value")
+    update()
+    return widgets.VBox([*sliders.values(), shown])
+
+
 def described(answer):
     """An `Answer` as text: what was said, by which tool, from which documents, and what the model read."""
     lines = [f"Answer: {answer.text}   (tool: {answer.tool})"]
