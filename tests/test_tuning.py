@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from helpers.tuning import (
     tpe_search,
 )
 from helpers.tuning import __main__ as command
-from helpers.tuning.trials import trial_seed
+from helpers.tuning.trials import describe, trial_seed
 
 SPACE = {
     "rate": LogUniform(1e-4, 1e-1),
@@ -46,6 +47,10 @@ def score(rate, width, depth, share, seed=0):
     "Best at rate 0.01, width 64, depth 3, share 0.3; a little noise that depends on the seed."
     noise = 1e-3 * np.random.default_rng(seed).normal()
     return -(abs(math.log10(rate) + 2) + abs(width - 64) / 100 + abs(depth - 3) + abs(share - 0.3)) + noise
+
+
+def another_score(rate, width, depth, share):
+    return rate
 
 
 def staged(resource, seed=0, **settings):
@@ -380,9 +385,21 @@ def test_the_file_of_another_search_is_refused(tmp_path):
         tpe_search(score, SPACE, trials=3, file=file, progress=False)
     with pytest.raises(ValueError, match="its space is"):
         random_search(score, SPACE | {"share": Uniform(0, 0.5)}, trials=3, file=file, progress=False)
+    with pytest.raises(ValueError, match="its objective is .*score.*, here .*another_score"):
+        random_search(another_score, SPACE, trials=3, file=file, progress=False)
+    tpe_search(score, SPACE, trials=2, startup=6, file=tmp_path / "tpe.json", progress=False)
+    with pytest.raises(ValueError, match="its arguments is {'startup': 6}, here {'startup': 20}"):
+        tpe_search(score, SPACE, trials=3, file=tmp_path / "tpe.json", progress=False)
     file.write_text("{}")
     with pytest.raises(ValueError, match="holds no trials of a search"):
         random_search(score, SPACE, trials=3, file=file, progress=False)
+
+
+def test_objectives_with_other_settings_are_described_differently():
+    few, many = objectives.HeadEvaluator(runs=1), objectives.HeadEvaluator(runs=8)
+    assert describe(few) != describe(many) and describe(few) == describe(objectives.HeadEvaluator(runs=1))
+    assert "runs=8" in describe(many)
+    assert describe(partial(score, depth=1)) != describe(partial(score, depth=2)) != describe(score)
 
 
 # objectives on the real assistant
@@ -495,6 +512,14 @@ def test_questions_of_one_cluster_are_drawn_together():
     assert together == pytest.approx(0.25, abs=0.04), "both of two clusters the good one"
 
 
+def test_the_interval_over_seeds_is_the_t_tests():
+    values = np.array([0.3, -0.1, 0.4, 0.2, 0.1])
+    found, reference = study.over_seeds(values), stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.estimate, found.low, found.high) == pytest.approx((values.mean(), reference.low, reference.high))
+    with pytest.raises(ValueError, match="at least two values, got 1"):
+        study.over_seeds([0.1])
+
+
 def test_when_a_target_is_first_reached():
     assert study.first_reached(np.array([[1.0, 2, 3], [0, 0, 1]]), 2).tolist() == [2, math.inf]
 
@@ -504,11 +529,10 @@ def test_when_a_target_is_first_reached():
 
 CURVES = {"a": np.linspace(0, 1, 20).reshape(2, 10), "b": np.linspace(0, 2, 20).reshape(2, 10)}
 FIGURES = {
-    "curves": lambda: figures.curves(CURVES, "Rising", reference=("best", 1.5)),
+    "curves": lambda: figures.curves(CURVES, "Rising", bottom=0.1),
     "heatmaps": lambda: figures.heatmaps({"x": np.eye(3)}, [1, 2, 3], [1, 2, 3], "Diagonal", "row", "column"),
     "lines": lambda: figures.lines(CURVES, np.arange(1, 11), "Lines", "x", "y", log=True),
     "histograms": lambda: figures.histograms({"a": np.arange(9.0), "b": np.arange(3.0)}, "Counts", "x", ("r", 2)),
-    "suggestions": lambda: figures.suggestions([random_search(score, SPACE, trials=4, progress=False)], "rate", "Dots"),
 }
 
 

@@ -8,10 +8,10 @@ from .. import plots
 from ..assistant import sampling
 
 
-def curves(by_method, title, ylabel="best score so far", xlabel="trials", step=1, reference=None):
+def curves(by_method, title, ylabel="best score so far", xlabel="trials", step=1, bottom=None):
     """Best score so far: the median over seeds, and a band from the first to the third quartile.
 
-    by_method: {name: float array (seeds, points)}. step: trials between points. reference: (label, value).
+    by_method: {name: float array (seeds, points)}. step: trials between points. bottom: where the y-axis begins.
     """
     made, axis = plots.figure(title, width=9)
     with mpl.rc_context(plots.STYLE):
@@ -20,15 +20,14 @@ def curves(by_method, title, ylabel="best score so far", xlabel="trials", step=1
             low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
             (line,) = axis.plot(trials, middle, label=name, marker=marker, markevery=max(1, len(trials) // 8))
             axis.fill_between(trials, low, high, alpha=0.15, color=line.get_color())
-        if reference:
-            axis.axhline(reference[1], color="0.3", linestyle="--", label=reference[0])
         axis.set(xlabel=xlabel, ylabel=ylabel)
-        axis.legend(loc="lower right")
+        axis.set_ylim(bottom=bottom)
+        axis.legend()
     return made
 
 
-def heatmaps(tables, rows, columns, title, row_label, column_label):
-    """Several tables of scores side by side, the best cell of each framed.
+def heatmaps(tables, rows, columns, title, row_label, column_label, within=0.0):
+    """Several tables of scores side by side, the cells within `within` of the best of each framed.
 
     tables: {panel's name: float array (rows, columns)}.
     """
@@ -40,8 +39,9 @@ def heatmaps(tables, rows, columns, title, row_label, column_label):
             for (row, column), value in np.ndenumerate(table):
                 colour = "black" if value > middle else "white"
                 axis.text(column, row, f"{value:.2f}".lstrip("0"), ha="center", va="center", color=colour, fontsize=9)
-            row, column = np.unravel_index(table.argmax(), table.shape)
-            axis.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color="red", linewidth=3))
+            for row, column in np.argwhere(table >= table.max() - within):
+                corner = (column - 0.46, row - 0.46)
+                axis.add_patch(mpl.patches.Rectangle(corner, 0.92, 0.92, fill=False, color="red", linewidth=2))
             axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns], fontsize=10)
             axis.set_yticks(range(len(rows)), [f"{value:g}" for value in rows], fontsize=10)
             axis.set(title=name, xlabel=column_label, ylabel=row_label)
@@ -77,21 +77,6 @@ def histograms(by_name, title, xlabel, reference=None):
             axis.axvline(reference[1], color="black", linestyle="--", label=reference[0])
         axis.set(xlabel=xlabel, ylabel="repetitions")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return made
-
-
-def suggestions(runs, name, title, warm_up=20):
-    """The values that searches tried, in order: one dot a trial of every seed. runs: list of `Trials`."""
-    made, axis = plots.figure(title, width=8.5)
-    with mpl.rc_context(plots.STYLE):
-        for number, run in enumerate(runs):
-            values = [settings[name] for settings in run.settings]
-            axis.plot(
-                np.arange(1, len(values) + 1), values, "o", markersize=4, alpha=0.5, color=plots.COLOURS[number % 7]
-            )
-        axis.axvline(warm_up + 0.5, color="0.3", linestyle="--")
-        axis.text(warm_up + 1, axis.get_ylim()[1], "the model takes over", va="bottom", fontsize=11)
-        axis.set(xlabel="trial", ylabel=name)
     return made
 
 

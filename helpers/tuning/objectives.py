@@ -25,7 +25,8 @@ class LLMEvaluator:
     """How often the language model answers right: with one answer, or with one right among `k` (pass@k).
 
     samples: None for the exact expectation, or how often each question is asked (k answers each
-        time), drawn from the exact probabilities with the trial's seed.
+        time), drawn from the exact probabilities with the trial's seed; two settings that are
+        scored with one seed share their luck, so that their difference scatters less.
     context, family: what the model reads and which questions, see `baseline`.
     questions: positions of the questions to use; None for all 150.
     Other settings of `Config` may be in a space: those that act on retrieval or speed change nothing here.
@@ -42,7 +43,7 @@ class LLMEvaluator:
             )
         if k < 1 or (samples is not None and samples < 1):
             raise ValueError(f"k and samples must be at least 1, got k={k} and samples={samples}")
-        self.k, self.samples = k, samples
+        self.k, self.samples, self.context, self.family = k, samples, context, family
         self.expected = baseline.expected(context, family, split)
         self.questions = slice(None) if questions is None else questions
 
@@ -58,7 +59,8 @@ class LLMEvaluator:
         right = 1 - (1 - once) ** self.k
         if self.samples is None:
             return right
-        return np.random.default_rng(seed).binomial(self.samples, np.clip(right, 0, 1)) / self.samples
+        drawn = np.random.default_rng(seed).random((self.samples, len(right)))  # the same for every setting
+        return (drawn < right).mean(axis=0)
 
 
 @cache

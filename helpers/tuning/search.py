@@ -52,7 +52,7 @@ def grid_search(objective, values, trials=None, seconds=None, seed=0, file=None,
     space = {name: Choice(tuple(options)) for name, options in values.items()}
     if trials is None and seconds is None:
         trials = len(combinations)
-    return _search("grid", objective, space, propose, trials, seconds, seed, file, progress)
+    return _search("grid", objective, space, propose, trials, seconds, seed, file, progress, shuffled=shuffled)
 
 
 def tpe_search(objective, space, trials=None, seconds=None, seed=0, file=None, progress=True, startup=20):
@@ -65,7 +65,7 @@ def tpe_search(objective, space, trials=None, seconds=None, seed=0, file=None, p
     """
     from hyperopt import STATUS_FAIL, STATUS_OK, fmin, tpe
 
-    with Run("tpe", objective, space, trials, seconds, seed, file, progress) as run:
+    with Run("tpe", objective, space, trials, seconds, seed, file, progress, startup=startup) as run:
         labelled = {name: dimension.hyperopt(name) for name, dimension in space.items()}
 
         def loss(point):
@@ -87,7 +87,7 @@ def gp_search(objective, space, trials=None, seconds=None, seed=0, file=None, pr
 
     The first `startup` trials are random. Then a Gaussian process is fitted to the scores, which
     says for any settings what score to expect and how unsure it is; of 1,000 random settings the
-    one with the highest expected improvement is next.
+    one with the highest expected improvement over the best expected score so far is next.
     Source: Jones, Schonlau & Welch 1998, Efficient Global Optimization; Snoek et al. 2012.
     """
 
@@ -95,12 +95,16 @@ def gp_search(objective, space, trials=None, seconds=None, seed=0, file=None, pr
         known = [trial for trial in history if trial.score is not None]
         if len(known) < startup:
             return sample(space, generator)
-        model = fit_gaussian_process([_position(space, trial.settings) for trial in known], [t.score for t in known])
+        tried, scores = np.array([_position(space, trial.settings) for trial in known]), [t.score for t in known]
+        model = fit_gaussian_process(tried, scores)
         candidates = [sample(space, generator) for _ in range(1000)]
         mean, deviation = model.predict(np.array([_position(space, c) for c in candidates]), return_std=True)
-        return candidates[int(expected_improvement(mean, deviation, max(t.score for t in known)).argmax())]
+        # Both without the noise of one evaluation: the highest score may be luck, and luck is no improvement.
+        best, noise = model.predict(tried).max(), model.kernel_.k2.noise_level * np.var(scores)
+        deviation = np.sqrt(np.maximum(deviation**2 - noise, 0))
+        return candidates[int(expected_improvement(mean, deviation, best).argmax())]
 
-    return _search("gp", objective, space, propose, trials, seconds, seed, file, progress)
+    return _search("gp", objective, space, propose, trials, seconds, seed, file, progress, startup=startup)
 
 
 def fit_gaussian_process(positions, scores):
@@ -159,12 +163,13 @@ def successive_halving(
 
     if trials is None and seconds is None:
         trials = sum(max(1, configurations // factor**rung) for rung in range(len(resources)))
-    return _search("halving", objective, space, propose, trials, seconds, seed, file, progress)
+    rungs = {"configurations": configurations, "factor": factor, "resources": resources}
+    return _search("halving", objective, space, propose, trials, seconds, seed, file, progress, **rungs)
 
 
-def _search(method, objective, space, propose, trials, seconds, seed, file, progress):
+def _search(method, objective, space, propose, trials, seconds, seed, file, progress, **arguments):
     "propose(history, generator) returns settings, (settings, resource), or None if there is nothing left to try."
-    with Run(method, objective, space, trials, seconds, seed, file, progress) as run:
+    with Run(method, objective, space, trials, seconds, seed, file, progress, **arguments) as run:
         while not run.done:
             proposed = propose(run.trials, run.generator)
             if proposed is None:

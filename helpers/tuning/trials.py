@@ -10,7 +10,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Sized
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +35,9 @@ class Trial:
 class Trials:
     """All trials of one search, in order. `len`, indexing and iteration give each `Trial`."""
 
-    def __init__(self, method, space, seed, trials=(), generator_state=None):
+    def __init__(self, method, space, seed, trials=(), generator_state=None, objective="", arguments=None):
         self.method, self.space, self.seed = method, {name: repr(d) for name, d in space.items()}, seed
+        self.objective, self.arguments = objective, dict(arguments or {})  # of the method, such as TPE's warm-up
         self.trials, self.generator_state = list(trials), generator_state
 
     def __len__(self):
@@ -102,19 +105,20 @@ class Trials:
         """Write everything as JSON; whoever reads meanwhile sees the old file or the new one."""
         file = Path(file)
         content = {
-            "method": self.method, "seed": self.seed, "space": self.space,
+            "method": self.method, "arguments": self.arguments, "seed": self.seed, "space": self.space,
+            "objective": self.objective,
             "generator_state": self.generator_state, "trials": [asdict(trial) for trial in self],
         }  # fmt: skip
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        os.replace(partial, file)
+        unfinished = file.with_suffix(f".{os.getpid()}.partial")
+        unfinished.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        os.replace(unfinished, file)
 
     @classmethod
     def load(cls, file):
         """What `save` wrote. Raises ValueError if the file is no such thing."""
         try:
             content = json.loads(Path(file).read_text("utf-8"))
-            loaded = cls(content["method"], {}, content["seed"])
+            loaded = cls(content["method"], {}, content["seed"], (), None, content["objective"], content["arguments"])
             loaded.space, loaded.generator_state = content["space"], content["generator_state"]
             loaded.trials = [Trial(**trial) for trial in content["trials"]]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -128,16 +132,17 @@ class Run:
     objective: a function of the space's names as keywords that returns a score, higher for better.
         If it has an argument `seed`, each trial gets its own; if it has `resource`, what to spend.
     trials, seconds: the budget; one is enough. file: JSON file to resume from and to save to.
+    arguments: {name: value} of what else decides which settings the method proposes; JSON must be able to keep it.
     Raises ValueError for a wrong space or budget, or a file of another search.
     """
 
-    def __init__(self, method, objective, space, trials, seconds, seed, file, progress):
+    def __init__(self, method, objective, space, trials, seconds, seed, file, progress, **arguments):
         check_space(space)
         _check_budget(trials, seconds)
         self.accepts = _check_objective(objective, space)
         self.objective, self.limit, self.seconds, self.file = objective, trials, seconds, file
         self.generator = np.random.default_rng(seed)
-        self.trials = Trials(method, space, seed)
+        self.trials = Trials(method, space, seed, objective=describe(objective), arguments=arguments)
         if file is not None and Path(file).exists():
             self._resume(file)
         self.bar = tqdm(
@@ -153,7 +158,7 @@ class Run:
 
     def _resume(self, file):
         stored, wanted = Trials.load(file), self.trials
-        for name in ("method", "seed", "space"):
+        for name in ("method", "arguments", "objective", "seed", "space"):
             found, needed = getattr(stored, name), getattr(wanted, name)
             if found != needed:
                 raise ValueError(f"{file} is of another search: its {name} is {found!r}, here {needed!r}")
@@ -189,6 +194,21 @@ class Run:
             self.trials.save(self.file)
         self.bar.update()
         return trial
+
+
+def describe(objective):
+    """What tells one objective from another, as text: its name, its plain attributes, the length of the others."""
+    if isinstance(objective, partial):
+        return f"{describe(objective.func)} with {objective.args} {objective.keywords}"
+    if hasattr(objective, "__qualname__"):
+        return f"{objective.__module__}.{objective.__qualname__}"
+    kept = {}
+    for name, value in vars(objective).items():
+        if value is None or isinstance(value, bool | int | float | str | slice):
+            kept[name] = value
+        elif isinstance(value, Sized) and not name.startswith("_"):
+            kept[f"len({name})"] = len(value)
+    return f"{type(objective).__name__}({', '.join(f'{name}={value!r}' for name, value in kept.items())})"
 
 
 def trial_seed(seed, number):
