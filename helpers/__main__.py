@@ -44,7 +44,8 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
-        epilog="A lesson's main experiment: python -m helpers.cross_validation",
+        epilog="Lessons have commands of their own, such as python -m helpers.tuning --method tpe --trials 100, "
+        "python -m helpers.regularization and python -m helpers.cross_validation; each explains itself with --help.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")

@@ -202,7 +202,7 @@ class ExpectedAnswers:
 
         def compute():
             completions = [language_model.tokens(f"={answer}") for answer in self.answers]
-            states = _cached_states(language_model, list(prompts), completions)
+            states = cached_states(language_model, list(prompts), completions)
             return self._sorted(language_model, states, completions, keep or language_model.logits(states[0]).shape[1])
 
         # Sorted logits of the whole vocabulary are too large to keep; they come from the states again.
@@ -305,8 +305,11 @@ class ExpectedAnswers:
         return np.random.default_rng(seed).random((len(probabilities), samples)) < probabilities[:, None]
 
 
-def _cached_states(lm, prompts, completions):
-    "States of each prompt and completion, computed once however many sets of questions share them."
+def cached_states(lm, prompts, completions):
+    """Hidden states of each prompt and completion, computed once however many sets of questions share them.
+
+    prompts: list of texts. completions: list of token-id lists. Returns what `LanguageModel.states` does.
+    """
 
     def compute(missing):
         return lm.states([lm.tokens(prompts[i]) for i in missing], [completions[i] for i in missing])

@@ -102,6 +102,24 @@ def _hundred_datasets():
     return best_of(2, cross_validation.draws, texts, 100, range(100), cross_validation.PROTOCOLS)
 
 
+def _share_of_generating(keep, asked=15):
+    "Seconds of one setting, exactly, in percent of those of answering the same 150 questions by generating."
+    from .. import baseline
+    from ..assistant.agent import Assistant, Clock
+    from ..assistant.config import Config
+
+    assistant = Assistant(Config(temperature=0.7, top_p=0.9))
+    prompts = baseline.prompts("right document", "described", "development")
+
+    def generate():
+        for seed, prompt in enumerate(prompts[:asked]):
+            assistant._generate(prompt, True, seed, Clock())
+
+    generate()  # the first time loads the model
+    generating = best_of(2, generate) * len(prompts) / asked
+    return _one_setting(keep) / 1000 / generating * 100
+
+
 def _batched_training():
     "Seconds of ten heads trained as one batched model, over those of a loop in plain torch with a fused optimizer."
     from .. import regularization, training
@@ -147,4 +165,6 @@ BUDGETS = (
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
     Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
+    Budget("the same, binned, as a share of generating (1/200)", lambda: _share_of_generating(1024), 0.5, "%"),
+    Budget("the same, exact, as a share of generating (1/200)", lambda: _share_of_generating(None), 0.5, "%"),
 )
