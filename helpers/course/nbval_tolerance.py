@@ -2,7 +2,8 @@
 
 The words must be the same, and each decimal within one unit of the last digit shown. Loaded by
 `-p helpers.course.nbval_tolerance` in pyproject.toml. Warnings (stderr) and text/html are not
-compared: the one depends on the machine, and every table has a plain-text form that is.
+compared: the one depends on the machine, and every table has a plain-text form that is. Nor are
+progress bars, which show only while something is not in the cache yet.
 """
 
 import math
@@ -16,6 +17,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 DECIMAL = re.compile(r"(?<![\d.])-?\d+\.(?P<places>\d+)(?:[eE](?P<exponent>[-+]?\d+))?(?!\d|\.\d)")
+PROGRESS_BAR = re.compile(r"\d+%\|.*\| *\d+/\d+ \[")
 
 
 class Shown(str):
@@ -51,6 +53,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, IPyNbCell):
             item.sanitize = _tolerant(item.sanitize)
+            item.compare_outputs = _without_progress_bars(item.compare_outputs)
             item.output_timeout = 60  # seconds between two messages; the default of 5 is short on a busy machine
 
 
@@ -60,6 +63,17 @@ def _tolerant(sanitize):
         return Shown(text) if isinstance(text, str) else text
 
     return shown
+
+
+def _without_progress_bars(compare):
+    def compared(test, reference, skip_compare=None):
+        test, reference = (
+            [output for output in outputs if not PROGRESS_BAR.search(output.get("data", {}).get("text/plain", ""))]
+            for outputs in (test, reference)
+        )
+        return compare(test, reference, skip_compare)
+
+    return compared
 
 
 def pytest_runtest_setup(item):
