@@ -76,11 +76,11 @@ def learning_curves(histories, title):
     return made
 
 
-def lines(x, curves, title, xlabel, ylabel, logarithmic=False, marks=()):
+def lines(x, curves, title, xlabel, ylabel, logarithmic=False, marks=(), log_y=False):
     """Lines over x, with a band from the lowest to the highest seed.
 
     x: numbers (points,). curves: {name: float array (points,) or (seeds, points)}. logarithmic:
-    the scale of x; a 0 on it stands at its left end. marks: (label, x) of vertical dotted lines.
+    the scale of x; a 0 on it stands at its left end. log_y: the scale of y. marks: (label, x) of vertical dotted lines.
     """
     made, axis = figure(title)
     x, linear_below = np.asarray(x, dtype=float), min((value for value in x if value > 0), default=1)
@@ -92,6 +92,8 @@ def lines(x, curves, title, xlabel, ylabel, logarithmic=False, marks=()):
                 axis.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), alpha=0.2, color=colour)
         if logarithmic:
             axis.set_xscale("symlog", linthresh=linear_below) if x.min() <= 0 else axis.set_xscale("log")
+        if log_y:
+            axis.set_yscale("log")
         for label, place in marks:
             axis.axvline(place, color="0.4", linestyle=":", linewidth=1.5)
             axis.text(place, 1.0, f" {label}", transform=axis.get_xaxis_transform(), va="top", fontsize=11)

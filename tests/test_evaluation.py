@@ -407,3 +407,11 @@ def test_runs_are_resampled_too():
 def test_one_run_is_as_no_runs():
     values = np.random.default_rng(0).normal(size=50)
     assert evaluation.mean(values[None]) == evaluation.mean(values)
+
+
+def test_the_interval_over_seeds_is_the_t_tests():
+    values = np.array([0.3, -0.1, 0.4, 0.2, 0.1])
+    found, reference = evaluation.over_seeds(values), stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.estimate, found.low, found.high) == pytest.approx((values.mean(), reference.low, reference.high))
+    with pytest.raises(ValueError, match="at least two values, got 1"):
+        evaluation.over_seeds([0.1])

@@ -512,14 +512,6 @@ def test_questions_of_one_cluster_are_drawn_together():
     assert together == pytest.approx(0.25, abs=0.04), "both of two clusters the good one"
 
 
-def test_the_interval_over_seeds_is_the_t_tests():
-    values = np.array([0.3, -0.1, 0.4, 0.2, 0.1])
-    found, reference = study.over_seeds(values), stats.ttest_1samp(values, 0).confidence_interval()
-    assert (found.estimate, found.low, found.high) == pytest.approx((values.mean(), reference.low, reference.high))
-    with pytest.raises(ValueError, match="at least two values, got 1"):
-        study.over_seeds([0.1])
-
-
 def test_when_a_target_is_first_reached():
     assert study.first_reached(np.array([[1.0, 2, 3], [0, 0, 1]]), 2).tolist() == [2, math.inf]
 
@@ -531,7 +523,6 @@ CURVES = {"a": np.linspace(0, 1, 20).reshape(2, 10), "b": np.linspace(0, 2, 20).
 FIGURES = {
     "curves": lambda: figures.curves(CURVES, "Rising", bottom=0.1),
     "heatmaps": lambda: figures.heatmaps({"x": np.eye(3)}, [1, 2, 3], [1, 2, 3], "Diagonal", "row", "column"),
-    "lines": lambda: figures.lines(CURVES, np.arange(1, 11), "Lines", "x", "y", log=True),
     "histograms": lambda: figures.histograms({"a": np.arange(9.0), "b": np.arange(3.0)}, "Counts", "x", ("r", 2)),
 }
 

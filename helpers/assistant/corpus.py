@@ -278,7 +278,7 @@ SPLITS = {"development": 150, "test": 300}
 
 @dataclass(frozen=True)
 class Question:
-    """ "What is the default of …?", with the truth from `inspect.signature`."""
+    """The question "What is the default of …?", with the truth from `inspect.signature`."""
 
     text: str
     family: str  # "named": the object is named; "described": a held-out sentence stands for it

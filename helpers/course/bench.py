@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -125,6 +123,8 @@ def _batched_training():
 
     With 32 units and batches of five, where a step's overhead counts most; with 128 units it is about 0.3.
     """
+    import torch
+
     from .. import regularization, training
 
     splits, seeds = regularization.load_splits(), range(10)
@@ -143,6 +143,8 @@ def _batched_training():
 
 
 def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learning_rate):
+    import torch
+
     net = torch.nn.Sequential(
         torch.nn.Linear(x.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, classes)
     )  # fmt: skip
@@ -167,7 +169,7 @@ BUDGETS = (
     Budget("ten small heads as one batched model, over a loop, both fused", _batched_training, 0.25, "x"),
     Budget("one (temperature, top_p) setting, 150 questions, exact", lambda: _one_setting(None), 100, "ms"),
     Budget("one (temperature, top_p) setting, 150 questions, binned tail", lambda: _one_setting(1024), 10, "ms"),
-    Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
     Budget("the same, binned, as a share of generating (1/200)", lambda: _share_of_generating(1024), 0.5, "%"),
     Budget("the same, exact, as a share of generating (1/200)", lambda: _share_of_generating(None), 0.5, "%"),
+    Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
 )

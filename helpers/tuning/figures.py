@@ -1,11 +1,11 @@
 """The lesson's figures and widgets: each takes what was measured."""
 
-import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
 
 from .. import plots
 from ..assistant import sampling
+from ..course import widgets
 
 
 def curves(by_method, title, ylabel="best score so far", xlabel="trials", step=1, bottom=None):
@@ -48,23 +48,6 @@ def heatmaps(tables, rows, columns, title, row_label, column_label, within=0.0):
     return made
 
 
-def lines(by_name, x, title, xlabel, ylabel, log=False, log_y=False):
-    """One line a name over common x; where values are (seeds, points), the mean with a band from lowest to highest."""
-    made, axis = plots.figure(title, width=8.5)
-    with mpl.rc_context(plots.STYLE):
-        for (name, values), marker in zip(by_name.items(), plots.MARKERS):
-            values = np.atleast_2d(values)
-            (line,) = axis.plot(x, values.mean(axis=0), label=name, marker=marker)
-            axis.fill_between(x, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
-        axis.set(xlabel=xlabel, ylabel=ylabel)
-        if log:
-            axis.set_xscale("log")
-        if log_y:
-            axis.set_yscale("log")
-        axis.legend()
-    return made
-
-
 def histograms(by_name, title, xlabel, reference=None):
     """Distributions over repetitions, one above the other. reference: (label, value) of a dashed line."""
     made, axis = plots.figure(title, width=8.5)
@@ -101,48 +84,32 @@ def next_token_widget(language_model, prompt, following="=", shown=10):
     logits, _ = language_model.read(language_model.tokens(prompt) + language_model.tokens(following))
     logits = logits.numpy()
     best = np.argsort(-logits)[:shown]
-    temperature = widgets.FloatSlider(value=1.0, min=0.0, max=2.0, step=0.1, description="temperature")
-    top_p = widgets.FloatSlider(value=1.0, min=0.05, max=1.0, step=0.05, description="top_p")
-    output = widgets.Output()
 
-    def show(_=None):
-        p = sampling.distribution(logits, temperature.value, top_p.value)
+    def show(temperature, top_p):
+        p = sampling.distribution(logits, temperature, top_p)
         rows = {repr(language_model.vocabulary[i]): float(p[i]) for i in best}
-        title = f"temperature {temperature.value:g}, top_p {top_p.value:g}: {np.count_nonzero(p):,} tokens can follow"
-        output.outputs = ()
-        output.append_display_data(plots.bars(rows, title, "probability of the next token"))
+        title = f"temperature {temperature:g}, top_p {top_p:g}: {np.count_nonzero(p):,} tokens can follow"
+        return plots.bars(rows, title, "probability of the next token")
 
-    return _live(show, (temperature, top_p), output)
+    tenths, twentieths = (np.arange(0, 21) / 10).tolist(), (np.arange(1, 21) / 20).tolist()
+    return widgets.explorer({"temperature": tenths, "top_p": twentieths}, show, temperature=1.0, top_p=1.0)
 
 
 def curves_widget(by_method, ylabel="best score so far"):
     """Choose a seed and see each method's best score so far, among the curves of all its seeds."""
-    seeds = min(len(values) for values in by_method.values())
-    seed = widgets.IntSlider(value=0, min=0, max=seeds - 1, description="seed")
-    method = widgets.Dropdown(options=["all", *by_method], description="method")
-    output = widgets.Output()
 
-    def show(_=None):
-        chosen = by_method if method.value == "all" else {method.value: by_method[method.value]}
-        leader = max(chosen, key=lambda name: chosen[name][seed.value, -1])
-        made, axis = plots.figure(f"Seed {seed.value}: {leader} ends highest", width=8.5)
+    def show(method, seed):
+        chosen = by_method if method == "all" else {method: by_method[method]}
+        leader = max(chosen, key=lambda name: chosen[name][seed, -1])
+        made, axis = plots.figure(f"Seed {seed}: {leader} ends highest", width=8.5)
         with mpl.rc_context(plots.STYLE):
-            for number, (name, values) in enumerate(chosen.items()):
+            for (name, values), marker in zip(chosen.items(), plots.MARKERS):
                 trials, colour = np.arange(1, values.shape[1] + 1), plots.COLOURS[list(by_method).index(name)]
                 axis.plot(trials, values.T, color=colour, linewidth=0.6, alpha=0.3)
-                axis.plot(
-                    trials, values[seed.value], color=colour, label=name, marker=plots.MARKERS[number], markevery=5
-                )
+                axis.plot(trials, values[seed], color=colour, label=name, marker=marker, markevery=5)
             axis.set(xlabel="trials", ylabel=ylabel)
             axis.legend(loc="lower right")
-        output.outputs = ()
-        output.append_display_data(made)
+        return made
 
-    return _live(show, (method, seed), output)
-
-
-def _live(show, controls, output):
-    for control in controls:
-        control.observe(show, names="value")
-    show()
-    return widgets.VBox([*controls, output])
+    seeds = range(min(len(values) for values in by_method.values()))
+    return widgets.explorer({"method": ("all", *by_method), "seed": seeds}, show)

@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy import stats
 from tqdm.auto import tqdm
 
 from .. import baseline, evaluation, training
@@ -83,20 +82,6 @@ def repeat(searches, seeds):
 def curves(runs):
     """Best score so far, {name: float array (seeds, trials)}, from what `repeat` returns."""
     return {name: np.array([run.best_so_far for run in each]) for name, each in runs.items()}
-
-
-def over_seeds(differences, level=0.95):
-    """Mean of a few values, such as a paired difference for each seed, with Student's t interval.
-
-    differences: float array (seeds,). For fewer than about 20 values, where a bootstrap's
-    percentiles are too narrow. It speaks of other seeds, given these questions and texts.
-    Raises ValueError for fewer than two values.
-    """
-    values = np.asarray(differences, dtype=float)
-    if len(values) < 2:
-        raise ValueError(f"differences must be at least two values, got {len(values)}")
-    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return evaluation.Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half), level)
 
 
 def first_reached(curve, target):
