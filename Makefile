@@ -55,10 +55,10 @@ test: test-unit test-notebooks ## install, fill the caches, then unit tests and 
 test-unit: warm ## the unit tests alone
 	$(PY) -m pytest -q --durations=10 -n $(JOBS) --dist loadfile tests
 
-# One notebook stays on one worker, because its cells share a kernel. Those that compare speeds have
-# the machine to themselves.
+# One notebook stays on one worker, because its cells share a kernel, and on one thread, because two that
+# want every core spend their time waiting for each other. Those that compare speeds have the machine to themselves.
 test-notebooks: warm ## the notebooks alone: they execute, and every output and number is reproduced
-	$(if $(filter-out $(TIMED),$(CHOSEN)),$(NBVAL) -n $(JOBS) --dist loadfile $(filter-out $(TIMED),$(CHOSEN)))
+	$(if $(filter-out $(TIMED),$(CHOSEN)),OMP_NUM_THREADS=1 $(NBVAL) -n $(JOBS) --dist loadfile $(filter-out $(TIMED),$(CHOSEN)))
 	$(if $(TIMED),$(NBVAL) $(TIMED))
 
 install: $(STAMP) ## build the environment in .venv; nothing to do, and no network, once it is built
