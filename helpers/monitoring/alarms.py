@@ -1,0 +1,135 @@
+"""Overfitting alarms, scored on many training runs whose truth is known from texts that no alarm has seen."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+from tqdm.auto import tqdm
+
+from .. import evaluation, training
+from ..assistant import corpus, models
+from ..course.results import recorded
+
+LESSON = "08_monitoring"
+HEAD = training.Head(width=128)
+TRAINING = {"epochs": 30, "learning_rate": 2e-3}
+STEPS_AN_EPOCH = 20
+TOLERANCE = 0.02  # a loss of accuracy that is worth an alarm
+
+# How a run is trained, and its twin: the same texts, labels and starting weights with more regularization.
+SETTINGS = {
+    "nothing": ({}, {"dropout": 0.5}),
+    "few epochs": ({"epochs": 6}, {"epochs": 6, "dropout": 0.5}),
+    "dropout": ({"dropout": 0.7}, {"dropout": 0.9}),
+    "weight decay": ({"weight_decay": 3.0}, {"weight_decay": 10.0}),
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Labelled texts as vectors. No class or module has texts in more than one of the three parts.
+
+    vectors: float32 (texts, 384). labels, groups: (texts,). pool: rows to train on. monitor: rows
+    that alarms may look at. judge: rows that say afterwards whether the alarm was right.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    classes: int
+    pool: np.ndarray
+    monitor: np.ndarray
+    judge: np.ndarray
+
+    def rows(self, chosen):
+        """(vectors, labels) of these rows."""
+        return self.vectors[chosen], self.labels[chosen]
+
+    def draw(self, size, seeds, noises=0.0):
+        """A training set for each seed from the pool, with a share of wrong labels for each: (x, y)."""
+        noises = np.broadcast_to(noises, len(seeds))
+        drawn = [
+            training.draw_training_sets(*self.rows(self.pool), size, [seed], noise)
+            for seed, noise in zip(seeds, noises, strict=True)
+        ]
+        return tuple(np.concatenate(part) for part in zip(*drawn, strict=True))
+
+    def fit(self, size, seeds, noises=0.0, **settings):
+        """Train a head for each seed and follow the monitor's texts: a `training.Fit`."""
+        settings = TRAINING | {"batch_size": max(1, size // STEPS_AN_EPOCH)} | settings
+        return training.fit(
+            HEAD, self.draw(size, seeds, noises), self.rows(self.monitor), self.classes, seeds, **settings
+        )
+
+
+@lru_cache(maxsize=1)
+def load_texts():
+    """The library labels: a fifth to monitor, two fifths to judge, the rest to train on."""
+    labelled = corpus.library_labels()
+    labels, groups = np.array(labelled.labels), np.array(labelled.groups)
+    vectors = models.embed(labelled.texts)
+    fifths = StratifiedGroupKFold(5, shuffle=True, random_state=1).split(vectors, labels, groups)
+    folds = [rows for _, rows in fifths]
+    # Folds that one large module fills are for training: what measures should not hang on one module.
+    monitor, judge_1, judge_2, *pool = sorted(
+        folds, key=lambda rows: np.unique(groups[rows], return_counts=True)[1].max()
+    )
+    judge = np.concatenate([judge_1, judge_2])
+    return Texts(vectors, labels, groups, len(labelled.classes), np.concatenate(pool), monitor, judge)
+
+
+def right_answers(fit, x, y):
+    """Which texts each run gets right: bool (runs, texts)."""
+    return fit.probabilities(x).argmax(axis=2) == y
+
+
+def train_and_judge(texts, size, noises, setting, seeds):
+    """Train a run for each seed, its checkpoint and its twin, and measure what alarms read and what is true.
+
+    Returns a list of dicts, one a run. What alarms read comes from the training texts and the
+    monitor's: `train`, `monitor` (accuracy after the last epoch), `best monitor` (its highest),
+    `loss rise` (monitor loss above its lowest), `drop` (checkpoint minus last on the monitor:
+    [estimate, low, high]; classes and modules resampled). The checkpoint is the epoch of the
+    monitor's lowest loss. The truth comes from the judge's texts: accuracy of `last`, `checkpoint`, `twin`.
+    """
+    own, more = SETTINGS[setting]
+    stopper = training.EarlyStopper(TRAINING["epochs"])  # never stops, keeps the best epoch's weights
+    last = texts.fit(size, seeds, noises, **own)
+    kept = texts.fit(size, seeds, noises, early_stopping=stopper, **own)
+    twin = texts.fit(size, seeds, noises, **more)
+    on_monitor = [right_answers(fit, *texts.rows(texts.monitor)) for fit in (last, kept)]
+    on_judge = [right_answers(fit, *texts.rows(texts.judge)).mean(axis=1) for fit in (last, kept, twin)]
+    curves, clusters, rows = last.history, texts.groups[texts.monitor], []
+    for run, (seed, noise) in enumerate(zip(seeds, np.broadcast_to(noises, len(seeds)), strict=True)):
+        drop = evaluation.paired_difference(on_monitor[1][run], on_monitor[0][run], resamples=2000, clusters=clusters)
+        loss, accuracy = curves.held_out_loss[run], curves.held_out_accuracy[run]
+        row = {
+            "train": curves.train_accuracy[run, -1],
+            "monitor": accuracy[-1],
+            "best monitor": accuracy.max(),
+            "loss rise": loss[-1] - loss.min(),
+            "last": on_judge[0][run],
+            "checkpoint": on_judge[1][run],
+            "twin": on_judge[2][run],
+        }
+        rows.append(
+            {"size": size, "noise": float(noise), "setting": setting, "seed": int(seed)}
+            | {name: round(float(value), 4) for name, value in row.items()}
+            | {"drop": [round(value, 4) for value in (drop.estimate, drop.low, drop.high)]}
+        )
+    return rows
+
+
+@recorded(LESSON, depends_on=[training, evaluation.paired_difference, Texts, load_texts, train_and_judge])
+def runs(*, sizes=(100, 300, 900), noises=(0.0, 0.2, 0.4), settings=tuple(SETTINGS), each=10):
+    """`each` training runs of every size, share of wrong labels and setting: {"runs": list of dicts}.
+
+    Every run has a seed of its own, so no two share a training set.
+    """
+    texts, rows = load_texts(), []
+    for s, size in enumerate(tqdm(sizes, "sizes", leave=False)):
+        for k, setting in enumerate(tqdm(settings, "settings", leave=False)):
+            seeds = [1000 * s + 100 * k + i for i in range(each * len(noises))]
+            rows += train_and_judge(texts, size, np.repeat(noises, each), setting, seeds)
+    return {"runs": rows}
