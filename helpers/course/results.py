@@ -37,6 +37,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 EXPERIMENT_MODULES = (
     "helpers.cross_validation",
     "helpers.monitoring.alarms",
+    "helpers.monitoring.day",
     "helpers.monitoring.drift",
     "helpers.regularization",
     "helpers.tuning.recorded",

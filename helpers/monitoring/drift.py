@@ -186,9 +186,21 @@ def in_sessions(traffic, length, rng, size=WINDOW):
     return rows[:size], rows[size:]
 
 
-@recorded(LESSON, depends_on=[load_traffic, p_values, mmd_test, rbf_kernel, classifier_test, score_test, mixed])
+LEVELS = (0.05, 0.01, 0.001)
+
+
+def rings(p_values):
+    """How often a test rings at each level, and its first p-values, with which a live slice is compared."""
+    p_values = np.asarray(p_values)
+    return {str(level): int((p_values <= level).sum()) for level in LEVELS} | {"first": p_values[:20].tolist()}
+
+
+MEASURED_BY = [load_traffic, mmd_test, rbf_kernel, rings]
+
+
+@recorded(LESSON, depends_on=[*MEASURED_BY, p_values, classifier_test, score_test, mixed])
 def power(*, shares=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5), trials=400, seed=0):
-    """p-values of windows with a share of questions about the newcomer: {"share": {test: list of p}}.
+    """How often each test rings on windows with a share of questions about the newcomer: {"share": {test: rings}}.
 
     Every trial draws its own reference of `WINDOW` requests without a newcomer.
     """
@@ -198,36 +210,40 @@ def power(*, shares=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5), trials=400, seed=0):
         for trial in range(trials):
             drawn = mixed(traffic, share, np.random.default_rng([seed, s, trial]))
             rows.append(p_values(traffic, *drawn, seed=trial))
-        found[str(share)] = {test: [round(row[test], 5) for row in rows] for test in TESTS}
+        found[str(share)] = {test: rings([row[test] for row in rows]) for test in TESTS}
     return found
 
 
-@recorded(LESSON, depends_on=[load_traffic, mmd_test, rbf_kernel, in_sessions])
+@recorded(LESSON, depends_on=[*MEASURED_BY, in_sessions])
 def sessions(*, lengths=(1, 2, 5, 10), trials=400, seed=0):
-    """MMD's p-values where nothing changes but requests come in sessions: {"length": {how relabeled: list of p}}."""
+    """How often MMD rings where nothing changes but requests come in sessions: {"length": {relabeled: rings}}."""
     traffic, found = load_traffic(), {}
     for length in tqdm(lengths, "lengths", leave=False):
-        found[str(length)] = {"requests": [], "sessions": []}
+        by_request, by_session = [], []
         for trial in range(trials):
             reference, window = in_sessions(traffic, length, np.random.default_rng([seed, length, trial]))
             users = np.repeat(np.arange((len(reference) + len(window)) // length), length)
             samples = traffic.vectors[reference], traffic.vectors[window]
-            found[str(length)]["requests"].append(round(mmd_test(*samples, seed=trial)[1], 4))
-            found[str(length)]["sessions"].append(round(mmd_test(*samples, seed=trial, sessions=users)[1], 4))
+            by_request.append(mmd_test(*samples, seed=trial)[1])
+            by_session.append(mmd_test(*samples, seed=trial, sessions=users)[1])
+        found[str(length)] = {"requests": rings(by_request), "sessions": rings(by_session)}
     return found
 
 
-@recorded(LESSON, depends_on=[load_traffic, mmd_test, rbf_kernel])
+@recorded(LESSON, depends_on=MEASURED_BY)
 def quiet_weeks(*, weeks=100, hours=168, seed=0):
-    """MMD's p-value of every hour of weeks in which nothing changes: {"p": list of lists}.
+    """How often MMD rings in weeks in which nothing changes: {"weeks": list of rings, "twice": list of counts}.
 
     A week has one reference, as in production; so its hours are not independent of each other.
+    "twice" counts the hours that are at 0.05 or below, as the hour before was.
     """
-    traffic, found = load_traffic(), []
+    traffic, found, twice = load_traffic(), [], []
     for week in tqdm(range(weeks), "weeks", leave=False):
         rng = np.random.default_rng([seed, week])
         shuffled = rng.permutation(traffic.known)
         reference, others = traffic.vectors[shuffled[:WINDOW]], shuffled[WINDOW:]
         windows = [traffic.vectors[rng.choice(others, WINDOW, replace=False)] for _ in range(hours)]
-        found.append([round(mmd_test(reference, window, seed=h)[1], 3) for h, window in enumerate(windows)])
-    return {"p": found}
+        p = np.array([mmd_test(reference, window, seed=hour)[1] for hour, window in enumerate(windows)])
+        found.append(rings(p))
+        twice.append(int(((p[1:] <= 0.05) & (p[:-1] <= 0.05)).sum()))
+    return {"weeks": found, "twice": twice}
