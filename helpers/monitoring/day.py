@@ -19,6 +19,7 @@ HOURS = 24
 INCIDENT = 14  # the hour in which it begins
 THRESHOLD = 0.3  # cosine below which a document is not shown: the guide's
 NEW_SHARE = 0.5  # of the requests, once questions about the newcomer flood in
+PER_REQUEST = ("milliseconds", "hit", "no answer")
 SCENARIOS = ("nothing", "new library", "old cache", "lost documents")
 
 
@@ -76,7 +77,7 @@ def replay(scenario, hours=range(HOURS), seed=0):
     cache hits, empty of hits, empty of misses: shares. golden recall: recall@10 of 100 fixed questions,
     asked by a job that goes around the cache. drift: MMD's p-value between the vectors
     served and yesterday's; drift of the texts: the same after encoding the texts anew. found:
-    recall@10 of the requests themselves, which nobody knows on the day. milliseconds: of every request.
+    recall@10 of the requests themselves, which nobody knows on the day. `PER_REQUEST`: lists of every request's.
     """
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}; got {scenario!r}")
@@ -126,6 +127,8 @@ def _serve(search, traffic, rows):
         "empty of misses": float(empty[~hit].mean()) if (~hit).any() else 0.0,
         "found": _recall(documents, traffic.right[rows]),
         "milliseconds": milliseconds,
+        "hit": hit.tolist(),
+        "no answer": empty.tolist(),
         "vectors": vectors,
     }
 
@@ -140,7 +143,7 @@ def day(*, scenarios=SCENARIOS, seed=0):
     found = {}
     for scenario in scenarios:
         signals = replay(scenario, seed=seed)
-        milliseconds = signals.pop("milliseconds")
+        milliseconds, *_ = (signals.pop(name) for name in PER_REQUEST)
         found[scenario] = {name: [round(value, 4) for value in values] for name, values in signals.items()}
         for share in (50, 95, 99):
             found[scenario][f"p{share}"] = [round(float(np.percentile(hour, share)), 3) for hour in milliseconds]
