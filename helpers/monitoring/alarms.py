@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm.auto import tqdm
 
@@ -133,3 +134,85 @@ def runs(*, sizes=(100, 300, 900), noises=(0.0, 0.2, 0.4), settings=tuple(SETTIN
             seeds = [1000 * s + 100 * k + i for i in range(each * len(noises))]
             rows += train_and_judge(texts, size, np.repeat(noises, each), setting, seeds)
     return {"runs": rows}
+
+
+# ---- reading the runs
+
+
+def as_table(rows):
+    """The recorded runs as a DataFrame, with what alarms read and what is true.
+
+    gap: training minus monitor accuracy. drop, drop low: how much better the checkpoint is than the last
+    weights, on the monitor, and the lower end of its 95 % interval. fall: the same on the judge's texts.
+    twin gain: what more regularization brought, on the judge's texts.
+    """
+    table = pd.DataFrame(rows)
+    table["drop low"] = [low for _, low, _ in table["drop"]]
+    table["drop"] = [estimate for estimate, _, _ in table["drop"]]
+    table["gap"] = table["train"] - table["monitor"]
+    table["below best"] = table["best monitor"] - table["monitor"]
+    table["fall"] = table["checkpoint"] - table["last"]
+    table["twin gain"] = table["twin"] - table["last"]
+    return table
+
+
+def rules(table):
+    """{rule: in which runs it rings, bool (runs,)}: the guide's thresholds, two usual rules, and ours."""
+    return {
+        "gap above 15 points": (table["gap"] > 0.15).to_numpy(),
+        "gap above 10 points": (table["gap"] > 0.10).to_numpy(),
+        "gap above 5 points": (table["gap"] > 0.05).to_numpy(),
+        "validation loss rose": (table["loss rise"] > 0.05).to_numpy(),
+        "2 points below its best": (table["below best"] > TOLERANCE).to_numpy(),
+        "checkpoint 2 points better": (table["drop"] > TOLERANCE).to_numpy(),
+        "checkpoint surely better": (table["drop low"] > 0).to_numpy(),
+    }
+
+
+def scored(ringing, true):
+    """Of one rule: {"rings", "false alarms", "misses", "right when it rings"}, each with Wilson's interval.
+
+    ringing, true: bool arrays (runs,). What cannot be said, such as the misses where nothing is true, is left out.
+    """
+    parts = {
+        "rings": ringing,
+        "false alarms": ringing[~true],
+        "misses": ~ringing[true],
+        "right when it rings": true[ringing],
+    }
+    return {name: evaluation.accuracy(part) for name, part in parts.items() if len(part)}
+
+
+def model_gaps(texts, models_by_name, size, seeds):
+    """Training accuracy and judge accuracy of any scikit-learn classifier: {name: float (seeds, 2)}.
+
+    models_by_name: {name: function of a seed that returns an unfitted classifier}.
+    """
+    drawn, judge = list(zip(*texts.draw(size, seeds), strict=True)), texts.rows(texts.judge)
+    found = {}
+    for name, make in models_by_name.items():
+        fitted = [make(seed).fit(x, y) for seed, (x, y) in zip(seeds, drawn, strict=True)]
+        found[name] = np.array([[m.score(x, y), m.score(*judge)] for m, (x, y) in zip(fitted, drawn, strict=True)])
+    return found
+
+
+def widths(texts, size, units, seeds, ridge):
+    """Judge accuracy of least squares on `units` random ReLU features, a number for each seed: float (units, seeds).
+
+    ridge: penalty, times the number of units; 0 for the least-norm solution.
+    Source: Belkin et al. 2019; Nakkiran et al. 2021.
+    """
+    judge_x, judge_y = texts.rows(texts.judge)
+    scores = np.zeros((len(units), len(seeds)))
+    for column, (seed, x, y) in enumerate(zip(seeds, *texts.draw(size, seeds), strict=True)):
+        for row, width in enumerate(units):
+            drawn = np.random.default_rng(seed).normal(size=(x.shape[1], width))
+            features, held = np.maximum(x @ drawn, 0), np.maximum(judge_x @ drawn, 0)
+            targets = np.eye(texts.classes)[y]
+            weights = (
+                np.linalg.pinv(features) @ targets
+                if ridge == 0
+                else features.T @ np.linalg.solve(features @ features.T + ridge * width * np.eye(size), targets)
+            )
+            scores[row, column] = ((held @ weights).argmax(axis=1) == judge_y).mean()
+    return scores

@@ -71,7 +71,8 @@ def old_vectors():
 def replay(scenario, hours=range(HOURS), seed=0):
     """Serve the requests of some hours, one by one. Returns {signal: list, one number an hour}.
 
-    scenario: one of `SCENARIOS`; it begins in hour `INCIDENT`. Hours follow each other and share the cache.
+    scenario: one of `SCENARIOS`; it begins in hour `INCIDENT`. hours: follow each other and begin before
+    it; what was asked earlier that day is in the cache already.
 
     top score, empty: mean best cosine, and share of requests of which it is below `THRESHOLD`.
     cache hits, empty of hits, empty of misses: shares. golden recall: recall@10 of 100 fixed questions,
@@ -81,6 +82,8 @@ def replay(scenario, hours=range(HOURS), seed=0):
     """
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}; got {scenario!r}")
+    if not 0 <= hours[0] <= INCIDENT:
+        raise ValueError(f"hours must begin between 0 and {INCIDENT}, before the incident; got {hours[0]}")
     traffic, rng = load_traffic(), np.random.default_rng(seed)
     popular = rng.permutation(traffic.known)
     weight = 1 / np.arange(1, len(popular) + 1) ** 0.8
@@ -91,9 +94,15 @@ def replay(scenario, hours=range(HOURS), seed=0):
     libraries = np.array([document.library for document in baseline.library().documents])
     search = Search(np.flatnonzero(libraries != "torch"), cache)
     signals = {}
-    for hour in tqdm(hours, scenario, leave=False):
+
+    def asked(hour):
         draw = np.random.default_rng([seed, hour])
-        rows = draw.choice(popular, WINDOW, p=weight / weight.sum())
+        return draw, draw.choice(popular, WINDOW, p=weight / weight.sum())
+
+    for hour in range(hours[0]):
+        cache.update((traffic.texts[row], traffic.vectors[row]) for row in asked(hour)[1])
+    for hour in tqdm(hours, scenario, leave=False):
+        draw, rows = asked(hour)
         if hour >= INCIDENT and scenario == "new library":
             new = draw.random(WINDOW) < NEW_SHARE
             rows[new] = draw.choice(traffic.new, new.sum(), replace=False)

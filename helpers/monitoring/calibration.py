@@ -1,0 +1,58 @@
+"""Temperature scaling and calibration error, by hand and as scikit-learn has them."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV, calibration_curve
+from sklearn.frozen import FrozenEstimator
+
+from .. import evaluation
+
+
+def fit_temperature(logits, labels):
+    """The T that makes softmax(logits / T) likeliest: one number, which changes no answer.
+
+    logits: float (texts, classes), or log probabilities. labels: int (texts,), none of them trained on.
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks.
+    """
+    logits = np.asarray(logits, dtype=float)
+
+    def loss(log_t):
+        return evaluation.log_loss(softmax(logits / np.exp(log_t), axis=1), labels)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-6}).x))
+
+
+class Logits(ClassifierMixin, BaseEstimator):
+    """A finished model for scikit-learn, whose input are its logits."""
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def fit(self, logits, labels):
+        """Nothing to learn."""
+        self.classes_ = np.arange(self.classes)
+        return self
+
+    def decision_function(self, logits):
+        """The logits, as they come."""
+        return logits
+
+    def predict(self, logits):
+        """The class with the largest logit."""
+        return logits.argmax(axis=1)
+
+
+def sklearn_scaled(logits, labels, others):
+    """Probabilities for `others` (texts, classes) after scikit-learn's temperature scaling on `logits` and `labels`."""
+    frozen = FrozenEstimator(Logits(logits.shape[1]).fit(logits, labels))
+    return CalibratedClassifierCV(frozen, method="temperature").fit(logits, labels).predict_proba(others)
+
+
+def sklearn_calibration_error(probabilities, labels, bins=10):
+    """Expected calibration error from scikit-learn's reliability curve: its bins, weighted by their texts."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    share_right, mean_confidence = calibration_curve(right, confidence, n_bins=bins)
+    texts = np.histogram(confidence, np.linspace(0, 1, bins + 1))[0]
+    return float(np.average(np.abs(share_right - mean_confidence), weights=texts[texts > 0]))
