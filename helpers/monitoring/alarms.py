@@ -5,7 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
 
 from .. import evaluation, training
@@ -24,6 +28,17 @@ SETTINGS = {
     "few epochs": ({"epochs": 6}, {"epochs": 6, "dropout": 0.5}),
     "dropout": ({"dropout": 0.7}, {"dropout": 0.9}),
     "weight decay": ({"weight_decay": 3.0}, {"weight_decay": 10.0}),
+}
+
+
+# Everyday classifiers, each a function of a seed.
+EVERYDAY = {
+    "constant": lambda seed: DummyClassifier(strategy="constant", constant=seed),  # another library for each seed
+    "logistic, C = 0.01": lambda seed: LogisticRegression(C=0.01),
+    "logistic, C = 1": lambda seed: LogisticRegression(C=1),
+    "logistic, C = 10": lambda seed: LogisticRegression(C=10),
+    "nearest neighbour": lambda seed: KNeighborsClassifier(1),
+    "random forest": lambda seed: RandomForestClassifier(100, random_state=seed),
 }
 
 
@@ -170,15 +185,15 @@ def rules(table):
 
 
 def scored(ringing, true):
-    """Of one rule: {"rings", "false alarms", "misses", "right when it rings"}, each with Wilson's interval.
+    """Of one rule: {"rings", "false_alarms", "misses", "right"}, each with Wilson's interval.
 
     ringing, true: bool arrays (runs,). What cannot be said, such as the misses where nothing is true, is left out.
     """
     parts = {
         "rings": ringing,
-        "false alarms": ringing[~true],
+        "false_alarms": ringing[~true],
         "misses": ~ringing[true],
-        "right when it rings": true[ringing],
+        "right": true[ringing],
     }
     return {name: evaluation.accuracy(part) for name, part in parts.items() if len(part)}
 
@@ -216,3 +231,44 @@ def widths(texts, size, units, seeds, ridge):
             )
             scores[row, column] = ((held @ weights).argmax(axis=1) == judge_y).mean()
     return scores
+
+
+def guides_verdict(gap):
+    """What the guide's `check_overfitting` says of a gap, without its symbols."""
+    return "OVERFITTING DETECTED" if gap > 0.15 else "SLIGHT OVERFITTING" if gap > 0.05 else "GOOD GENERALIZATION"
+
+
+def shift(penalties, seeds, train_size=400):
+    """A topic classifier on numpy's and scipy's texts, scored on others of theirs and on torch's.
+
+    Texts are split at random, as most people do it. Returns (accuracy (penalties, seeds, 3) on
+    training, held-out and torch's texts; (held-out vectors, torch's vectors) of the first seed).
+    """
+    labelled = corpus.topic_labels()
+    vectors, labels = models.embed(labelled.texts), np.array(labelled.labels)
+    new = np.array(labelled.libraries) == "torch"
+    scores = np.zeros((len(penalties), len(seeds), 3))
+    for column, seed in enumerate(seeds):
+        shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(~new))
+        parts = shuffled[:train_size], shuffled[train_size:], np.flatnonzero(new)
+        if column == 0:
+            seen = vectors[parts[1]], vectors[parts[2]]
+        for row, c in enumerate(penalties):
+            fitted = LogisticRegression(C=c, max_iter=1000).fit(vectors[parts[0]], labels[parts[0]])
+            scores[row, column] = [fitted.score(vectors[part], labels[part]) for part in parts]
+    return scores, seen
+
+
+def tuned_on_few(probabilities, questions, trials, seed=0):
+    """Tune on a few questions, score on the others: (apparent, fresh) scores, float arrays (trials,).
+
+    probabilities: float (settings, all questions), how likely each setting answers each question right.
+    The best setting of `questions` drawn ones is scored on those and on the rest.
+    """
+    apparent, fresh = np.zeros(trials), np.zeros(trials)
+    for trial in range(trials):
+        shuffled = np.random.default_rng([seed, trial]).permutation(probabilities.shape[1])
+        few, others = probabilities[:, shuffled[:questions]], probabilities[:, shuffled[questions:]]
+        best = few.mean(axis=1).argmax()
+        apparent[trial], fresh[trial] = few[best].mean(), others[best].mean()
+    return apparent, fresh

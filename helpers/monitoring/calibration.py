@@ -56,3 +56,9 @@ def sklearn_calibration_error(probabilities, labels, bins=10):
     share_right, mean_confidence = calibration_curve(right, confidence, n_bins=bins)
     texts = np.histogram(confidence, np.linspace(0, 1, bins + 1))[0]
     return float(np.average(np.abs(share_right - mean_confidence), weights=texts[texts > 0]))
+
+
+def mean_scores(probabilities, labels):
+    """(log loss, calibration error), each the mean over models, from probabilities (models, texts, classes)."""
+    scores = [(evaluation.log_loss(p, labels), evaluation.calibration_error(p, labels)) for p in probabilities]
+    return tuple(map(float, np.mean(scores, axis=0)))

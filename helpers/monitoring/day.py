@@ -159,3 +159,20 @@ def day(*, scenarios=SCENARIOS, seed=0):
         if scenario == "nothing":
             found[scenario]["milliseconds"] = [value for hour in milliseconds for value in hour]
     return found
+
+
+def ringing(signals, empties, misses, level=0.001):
+    """In how many hours since the incident each alarm rings: {alarm: int}.
+
+    signals: one scenario of `day`. empties, misses: `serving.RateAlert` for empty results and for
+    requests that miss the cache. The golden set rings when its recall, on always the same
+    questions, is below that of the day's first hour; drift at a p-value of `level` or less.
+    """
+    late = {name: np.array(values)[INCIDENT:] for name, values in signals.items() if len(values) == HOURS}
+    return {
+        "empty results": int(empties.rings(np.rint(late["empty"] * WINDOW)).sum()),
+        "cache misses": int(misses.rings(np.rint((1 - late["cache hits"]) * WINDOW)).sum()),
+        "golden set": int((late["golden recall"] < signals["golden recall"][0]).sum()),
+        "drift of the vectors": int((late["drift"] <= level).sum()),
+        "drift of the texts": int((late["drift of the texts"] <= level).sum()),
+    }
