@@ -7,6 +7,7 @@ import time
 import warnings
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from filelock import FileLock, Timeout
 
@@ -241,15 +242,16 @@ def learning_curves(history, title):
     made, axes = plots.figure(title, 2, width=10, height=4)
     epochs = np.arange(1, len(history["val_loss"]) + 1)
     names = {"train": "training", "val": "validation", "running": "training, as logged in train mode"}
-    for axis, kind, label in zip(axes, ("loss", "acc"), ("log loss (nats)", "accuracy"), strict=True):
-        for (prefix, name), marker, colour in zip(names.items(), plots.MARKERS, plots.COLOURS, strict=False):
-            if f"{prefix}_{kind}" in history:
-                values = history[f"{prefix}_{kind}"]
-                every = max(1, len(epochs) // 8)
-                axis.plot(epochs, values, label=name, marker=marker, color=colour, markevery=every)
-        if len(epochs) and np.isfinite(history["val_loss"]).any():
-            axis.axvline(1 + np.nanargmin(history["val_loss"]), color="0.5", linestyle=":", linewidth=1.5)
-        axis.set(xlabel="epoch", ylabel=label)
-    axes[1].set_ylim(0, 1.02)
-    axes[1].legend(fontsize=11, loc="lower right")
+    with mpl.rc_context(plots.STYLE):
+        for axis, kind, label in zip(axes, ("loss", "acc"), ("log loss (nats)", "accuracy"), strict=True):
+            for (prefix, name), marker, colour in zip(names.items(), plots.MARKERS, plots.COLOURS, strict=False):
+                if f"{prefix}_{kind}" in history:
+                    values = history[f"{prefix}_{kind}"]
+                    every = max(1, len(epochs) // 8)
+                    axis.plot(epochs, values, label=name, marker=marker, color=colour, markevery=every)
+            if len(epochs) and np.isfinite(history["val_loss"]).any():
+                axis.axvline(1 + np.nanargmin(history["val_loss"]), color="0.5", linestyle=":", linewidth=1.5)
+            axis.set(xlabel="epoch", ylabel=label)
+        axes[1].set_ylim(0, 1.02)
+        axes[1].legend(fontsize=11, loc="lower right")
     return made
