@@ -176,3 +176,11 @@ def ringing(signals, empties, misses, level=0.001):
         "drift of the vectors": int((late["drift"] <= level).sum()),
         "drift of the texts": int((late["drift of the texts"] <= level).sum()),
     }
+
+
+def normal_empty_rate(seed=0):
+    """Share of requests with no document above `THRESHOLD` when nothing is wrong: exact, not drawn."""
+    traffic, rng = load_traffic(), np.random.default_rng(seed)
+    popular = rng.permutation(traffic.known)
+    weight = 1 / np.arange(1, len(popular) + 1) ** 0.8
+    return float(np.average(traffic.top_scores[popular] < THRESHOLD, weights=weight))

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from sklearn.linear_model import LogisticRegression
 from tqdm.auto import tqdm
 
-from .. import baseline
+from .. import baseline, evaluation
 from ..assistant import corpus, models
 from ..course.results import recorded
 
@@ -231,7 +231,7 @@ def sessions(*, lengths=(1, 2, 5, 10), trials=400, seed=0):
 
 
 @recorded(LESSON, depends_on=MEASURED_BY)
-def quiet_weeks(*, weeks=100, hours=168, seed=0):
+def quiet_weeks(*, weeks=50, hours=168, seed=0):
     """How often MMD rings in weeks in which nothing changes: {"weeks": list of rings, "twice": list of counts}.
 
     A week has one reference, as in production; so its hours are not independent of each other.
@@ -247,3 +247,12 @@ def quiet_weeks(*, weeks=100, hours=168, seed=0):
         found.append(rings(p))
         twice.append(int(((p[1:] <= 0.05) & (p[:-1] <= 0.05)).sum()))
     return {"weeks": found, "twice": twice}
+
+
+def ring_rates(counts, trials, level=0.05):
+    """What `power` returns as curves: {test: list of `evaluation.Interval`, one for each share}."""
+    shares = sorted(counts, key=float)
+    return {
+        test: [evaluation.accuracy(np.arange(trials) < counts[share][test][str(level)]) for share in shares]
+        for test in TESTS
+    }

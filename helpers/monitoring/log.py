@@ -255,3 +255,10 @@ def learning_curves(history, title):
         axes[1].set_ylim(0, 1.02)
         axes[1].legend(fontsize=11, loc="lower right")
     return made
+
+
+def as_logged(history):
+    """The mean curves of a `training.History` of several runs, under the names that a monitor has for them."""
+    curves = history.train_loss, history.train_accuracy, history.held_out_loss, history.held_out_accuracy
+    names = ("train_loss", "train_acc", "val_loss", "val_acc")
+    return {name: curve.mean(axis=0) for name, curve in zip(names, curves, strict=True)}

@@ -23,6 +23,8 @@ def percentile_interval(values, share, level=0.95):
     values = np.sort(np.asarray(values, dtype=float))
     if len(values) == 0 or not np.isfinite(values).all():
         raise ValueError(f"values must be finite numbers, at least one; got {values[-3:]}")
+    if not 0 < share < 1 or not 0 < level < 1:
+        raise ValueError(f"share and level must be above 0 and below 1, got {share} and {level}")
     low, high = _ranks(len(values), share, level)
     ends = -math.inf if low < 1 else values[low - 1], math.inf if high > len(values) else values[high - 1]
     return evaluation.Interval(float(np.quantile(values, share)), float(ends[0]), float(ends[1]), level)
@@ -33,16 +35,13 @@ def requests_needed(share, level=0.95):
 
     For the p99 at 95 %: so many that the largest of them lies above it all but 2.5 % of the time.
     """
-    n = 1
-    while not (_ranks(n, share, level)[0] >= 1 and _ranks(n, share, level)[1] <= n):
-        n += 1
-    return n
+    if not 0 < share < 1 or not 0 < level < 1:
+        raise ValueError(f"share and level must be above 0 and below 1, got {share} and {level}")
+    return math.ceil(math.log((1 - level) / 2) / math.log(max(share, 1 - share)))
 
 
 def _ranks(n, share, level):
     "Ranks (from 1) of the order statistics around a percentile, each end missing it (1 − level) / 2 of the time."
-    if not 0 < share < 1 or not 0 < level < 1:
-        raise ValueError(f"share and level must be above 0 and below 1, got {share} and {level}")
     tail = (1 - level) / 2
     below = stats.binom(n, share)  # how many of n requests are below the percentile
     return int(below.ppf(tail)), int(below.ppf(1 - tail)) + 1
@@ -130,4 +129,9 @@ def rate_alert(normal, requests, checks=720, budget=1.0):
         )
     bad = stats.binom(requests, normal)
     count = int(bad.isf(budget / checks)) + 1
-    return RateAlert(count, requests, checks, float(checks * bad.sf(count - 1)))
+    return RateAlert(count, requests, checks, false_alarms(normal, requests, count, checks))
+
+
+def false_alarms(normal, requests, count, checks=720):
+    """Expected false alarms a month of a rule that rings from `count` bad requests on; see `rate_alert`."""
+    return float(checks * stats.binom(requests, normal).sf(count - 1))
