@@ -177,6 +177,7 @@ def rules(table):
         "gap above 15 points": (table["gap"] > 0.15).to_numpy(),
         "gap above 10 points": (table["gap"] > 0.10).to_numpy(),
         "gap above 5 points": (table["gap"] > 0.05).to_numpy(),
+        "gap above 2 points": (table["gap"] > 0.02).to_numpy(),
         "validation loss rose": (table["loss rise"] > 0.05).to_numpy(),
         "2 points below its best": (table["below best"] > TOLERANCE).to_numpy(),
         "checkpoint 2 points better": (table["drop"] > TOLERANCE).to_numpy(),

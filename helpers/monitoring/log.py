@@ -71,8 +71,9 @@ class OptimizationMonitor:
         self.close()
 
     def close(self):
-        """Release the log; logging afterwards is an error."""
+        """Release the log and draw the live figure once more; logging afterwards is an error."""
         if self._file is not None:
+            self._redraw(at_once=True)
             os.close(self._file)
             self._file = None
             self._lock.release()
