@@ -260,6 +260,27 @@ def shift(penalties, seeds, train_size=400):
     return scores, seen
 
 
+def new_modules(seeds, penalty=10, folds=4):
+    """The topic classifier on whole classes and modules that it has not seen, of the libraries that it has: accuracy.
+
+    Counts the texts whose topic keeps at least half of its texts in training; where a topic's only
+    module is held out, there is nothing to know it from.
+    """
+    labelled = corpus.topic_labels()
+    home = np.array(labelled.libraries) != "torch"
+    vectors, labels, groups = (
+        part[home] for part in (models.embed(labelled.texts), np.array(labelled.labels), np.array(labelled.groups))
+    )
+    right = []
+    for seed in seeds:
+        for train, held in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(vectors, labels, groups):
+            kept = np.bincount(labels[train], minlength=len(labelled.classes)) / np.bincount(labels)
+            held = held[kept[labels[held]] >= 0.5]
+            fitted = LogisticRegression(C=penalty, max_iter=1000).fit(vectors[train], labels[train])
+            right.append(fitted.predict(vectors[held]) == labels[held])
+    return float(np.concatenate(right).mean())
+
+
 def tuned_on_few(probabilities, questions, trials, seed=0):
     """Tune on a few questions, score on the others: (apparent, fresh) scores, float arrays (trials,).
 

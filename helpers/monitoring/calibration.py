@@ -8,7 +8,6 @@ from sklearn.frozen import FrozenEstimator
 
 from .. import evaluation
 
-
 TEMPERATURES = np.geomspace(0.25, 16, 600)
 
 
