@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
@@ -197,6 +198,34 @@ def scored(ringing, true):
         "right": true[ringing],
     }
     return {name: evaluation.accuracy(part) for name, part in parts.items() if len(part)}
+
+
+def right_by_noise(table, rules_by_name, true):
+    """Share of each rule's rings that were right, by the share of wrong labels: a DataFrame (rules, shares)."""
+    columns = {}
+    for noise, rows in table.groupby("noise").groups.items():
+        columns[f"right, {noise:.0%} wrong labels"] = {
+            name: true[rows][ringing[rows]].mean() for name, ringing in rules_by_name.items() if ringing[rows].any()
+        }
+    return pd.DataFrame(columns)
+
+
+def ranking(table, fallen, least=5):
+    """How well the gap and the checkpoint's lead rank fallen runs above sound ones: the area under the ROC curve.
+
+    Returns (over all runs {"gap", "checkpoint"}, a DataFrame with a row for each share of wrong labels
+    and size in which at least `least` runs have fallen and as many have not).
+    """
+
+    def areas(rows):
+        return {"gap": roc_auc_score(fallen[rows], table["gap"][rows]),
+                "checkpoint": roc_auc_score(fallen[rows], table["drop"][rows])}  # fmt: skip
+
+    found = {}
+    for (noise, size), rows in table.groupby(["noise", "size"]).groups.items():
+        if least <= fallen[rows].sum() <= len(rows) - least:
+            found[f"{noise:.0%} wrong labels, {size} texts"] = areas(rows)
+    return areas(table.index), pd.DataFrame(found).T
 
 
 def model_gaps(texts, models_by_name, size, seeds):

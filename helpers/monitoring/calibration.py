@@ -21,6 +21,15 @@ def grid_temperature(logits, labels, grid=TEMPERATURES):
     return float(grid[int(np.argmin(losses))])
 
 
+def cooled(fit, monitor_x, monitor_y, vectors):
+    """Probabilities (runs, texts, classes) of a `training.Fit`, each run scaled by its own temperature.
+
+    monitor_x, monitor_y: vectors and labels that choose the temperature. vectors: (texts, dimensions) to predict.
+    """
+    logits = [np.log(fit.probabilities(part).astype(float).clip(1e-12)) for part in (monitor_x, vectors)]
+    return np.array([softmax(b / grid_temperature(a, monitor_y), axis=1) for a, b in zip(*logits, strict=True)])
+
+
 class Logits(ClassifierMixin, BaseEstimator):
     """A finished model for scikit-learn, whose input are its logits."""
 

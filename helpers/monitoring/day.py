@@ -8,6 +8,7 @@ import time
 from functools import lru_cache
 
 import numpy as np
+from scipy import stats
 from tqdm.auto import tqdm
 
 from .. import baseline
@@ -161,20 +162,24 @@ def day(*, scenarios=SCENARIOS, seed=0):
     return found
 
 
-def ringing(signals, empties, misses, level=0.001):
+def ringing(signals, empties, misses, level=0.001, checks=720):
     """In how many hours since the incident each alarm rings: {alarm: int}.
 
     signals: one scenario of `day`. empties, misses: `serving.RateAlert` for empty results and for
-    requests that miss the cache. The golden set rings when its recall, on always the same
-    questions, is below that of the day's first hour; drift at a p-value of `level` or less.
+    requests that miss the cache. The mean best cosine rings below what Student's t predicts from the
+    hours before, once in `checks`. The golden set rings when its recall, on always the same questions,
+    is below that of the day's first hour; drift at a p-value of `level` or less.
     """
     late = {name: np.array(values)[INCIDENT:] for name, values in signals.items() if len(values) == HOURS}
+    before = np.array(signals["top score"][:INCIDENT])
+    margin = stats.t.ppf(1 - 1 / checks, INCIDENT - 1) * before.std(ddof=1) * np.sqrt(1 + 1 / INCIDENT)
     return {
+        "mean best cosine": int((late["top score"] < before.mean() - margin).sum()),
         "empty results": int(empties.rings(np.rint(late["empty"] * WINDOW)).sum()),
         "cache misses": int(misses.rings(np.rint((1 - late["cache hits"]) * WINDOW)).sum()),
         "golden set": int((late["golden recall"] < signals["golden recall"][0]).sum()),
-        "drift of the vectors": int((late["drift"] <= level).sum()),
-        "drift of the texts": int((late["drift of the texts"] <= level).sum()),
+        "drift: vectors": int((late["drift"] <= level).sum()),
+        "drift: texts": int((late["drift of the texts"] <= level).sum()),
     }
 
 
