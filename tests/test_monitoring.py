@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,6 +195,16 @@ def test_an_alarm_is_scored_against_the_truth():
     said = {name: value.estimate for name, value in alarms.scored(ringing, true).items()}
     assert said == {"rings": 3 / 5, "false_alarms": 1 / 2, "misses": 1 / 3, "right": pytest.approx(2 / 3)}
     assert "misses" not in alarms.scored(ringing, np.zeros(5, bool))
+
+
+def test_a_gap_can_rank_runs_within_each_data_set_and_not_across_them():
+    gaps = np.concatenate([np.arange(20), 10 + np.arange(20)])
+    fallen = np.tile(np.arange(20) >= 10, 2)
+    table = pd.DataFrame({"noise": [0.0] * 20 + [0.4] * 20, "size": 300, "gap": gaps, "drop": fallen * 1.0})
+    pooled, within = alarms.ranking(table, fallen)
+    assert within["gap"].tolist() == [1, 1] and pooled["checkpoint"] == 1 > pooled["gap"] > 0.5
+    right = alarms.right_by_noise(table, {"gap": gaps > 14}, fallen)
+    assert right.loc["gap"].tolist() == [1.0, pytest.approx(10 / 15)]
 
 
 def test_a_run_whose_checkpoint_is_better_is_seen_and_a_constant_has_no_gap(texts):
