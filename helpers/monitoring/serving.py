@@ -10,7 +10,7 @@ from scipy import stats
 
 from .. import evaluation
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)  # seconds: upper ends of the histogram's bins
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)  # seconds, upper ends
 
 
 def percentile_interval(values, share, level=0.95):
