@@ -161,6 +161,15 @@ def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learnin
                 loss(logits, labels), (logits.argmax(dim=1) == labels).float().mean()
 
 
+def _drift_test():
+    import numpy as np
+
+    from ..monitoring import drift
+
+    samples = np.random.default_rng(0).normal(size=(2, drift.WINDOW, 384))
+    return 1000 * best_of(5, drift.mmd_test, *samples)
+
+
 BUDGETS = (
     Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
     Budget("corpus, from the cache", _corpus_from_cache, 1),
@@ -172,4 +181,5 @@ BUDGETS = (
     Budget("the same, binned, as a share of generating (1/200)", lambda: _share_of_generating(1024), 0.5, "%"),
     Budget("the same, exact, as a share of generating (1/200)", lambda: _share_of_generating(None), 0.5, "%"),
     Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
+    Budget("one MMD test of 240 requests, 999 relabelings", _drift_test, 50, "ms"),
 )
