@@ -12,6 +12,7 @@ import psutil
 import pytest
 import redis
 
+from helpers.assistant.agent import Assistant
 from helpers.assistant.cache import CacheNotice
 from helpers.scaling import caching
 from helpers.scaling.caching import CorruptValue, EmbeddingCache, Server, Space, pack, unpack
@@ -226,7 +227,7 @@ def test_a_server_that_comes_back_is_used_again():
 
 
 def test_a_refused_connection_computes():
-    nobody = redis.Redis("127.0.0.1", caching._free_port(), retry=None)
+    nobody = redis.Redis("127.0.0.1", caching.free_port(), retry=None)
     cache = EmbeddingCache(nobody, encode, SPACE)
     with pytest.warns(CacheNotice, match="does not answer"):
         np.testing.assert_array_equal(cache.get_many(TEXTS), encode(TEXTS))
@@ -392,3 +393,42 @@ def test_speed_up_and_amdahl():
         caching.amdahl(1.2, 2)
     with pytest.raises(ValueError, match="hit_rate must be a share"):
         caching.speed_up(50, 0.1)
+
+
+def test_the_assistant_finds_the_same_with_a_cache(library):
+    questions = ["What does scipy.fft.rfft compute?", "How is a matrix inverted?"]
+
+    def names(rows):
+        return [[source.name for source in row] for row in rows]
+
+    plain = names(Assistant(library=library).retrieve(questions))
+    with Server() as server:
+        kept = EmbeddingCache(server.client(), caching.encode_float32, caching.course_space())
+        cached = Assistant(library=library, embed=kept.get_many)
+        for _ in range(2):  # computed, then kept
+            assert [[s.name for s in row] for row in cached.retrieve(questions)] == [
+                [s.name for s in row] for row in plain
+            ]
+    assert kept.counts["hits"] == 2
+
+
+def test_a_share_follows_from_what_a_speed_up_did():
+    share = caching.search_share_for(5, 50_000)
+    assert caching.amdahl(share, 50_000) == pytest.approx(5)
+    with pytest.raises(ValueError, match="below factor"):
+        caching.search_share_for(5, 2)
+
+
+def test_eviction_counts_hits_of_a_real_server():
+    found = caching.eviction(policies=("allkeys-lru",), distinct=300, requests=400, memory="100mb", seeds=(0,))
+    assert found["allkeys-lru"] == found["exact LRU"]  # nothing had to go
+
+
+def test_the_terminal_prints_what_a_cache_is_worth(capsys, monkeypatch):
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    caching.main(["--distinct", "50", "--requests", "200"])
+    assert "exact LRU" in capsys.readouterr().out
+    monkeypatch.setenv("REDIS_URL", "nowhere")
+    with pytest.raises(SystemExit):
+        caching.main([])
+    assert "REDIS_URL must begin with" in capsys.readouterr().err

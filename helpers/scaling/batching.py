@@ -143,14 +143,14 @@ def _forward(network, ids):
 
 @contextmanager
 def forward_passes():
-    """Count the encoder's forward passes within the block: a list of (texts, tokens), one entry a pass."""
-    passes, network = [], models.encoder()[0].auto_model
+    """Count the encoder's forward passes within the block, in float32: a list of (texts, tokens), one entry a pass."""
+    passes, entrance = [], models.encoder()[0].auto_model.embeddings
 
     def note(_, arguments, named):
         ids = named.get("input_ids", arguments[0] if arguments else None)
         passes.append(tuple(ids.shape))
 
-    hook = network.register_forward_pre_hook(note, with_kwargs=True)
+    hook = entrance.register_forward_pre_hook(note, with_kwargs=True)
     try:
         yield passes
     finally:
@@ -612,7 +612,7 @@ def main(arguments=None):
     parser.add_argument("--token-budget", type=int, default=TOKEN_BUDGET, help=f"default {TOKEN_BUDGET}")
     chosen = parser.parse_args(arguments)
     try:
-        texts = draw_texts("documents", chosen.texts)
+        texts = checked_texts(draw_texts("documents", chosen.texts))
         batches([1], token_budget=chosen.token_budget)
     except ValueError as error:
         parser.error(str(error))

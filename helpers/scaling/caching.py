@@ -73,7 +73,7 @@ class Server:
 
     def __init__(self, executable=None, tcp=False, **settings):
         self._folder = tempfile.mkdtemp(prefix="redis-")
-        port = _free_port() if tcp else 0
+        port = free_port() if tcp else 0
         unix_socket = os.path.join(self._folder, "socket")
         self.url = f"redis://127.0.0.1:{port}" if tcp else f"unix://{unix_socket}"
         options = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self._folder}
@@ -147,7 +147,8 @@ def _has_ended(process_id):
         return True
 
 
-def _free_port():
+def free_port():
+    """A port of the loopback interface on which nobody listens now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
