@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.assistant import models
+from helpers.assistant import corpus, models
 from helpers.scaling import batching
 from helpers.scaling.batching import Batcher, Load, batches, padding_share
 
@@ -232,3 +232,9 @@ def test_one_thread_is_given_back():
         raise RuntimeError
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
+
+
+def test_a_small_search_finds_what_is_on_its_shelf():
+    questions = corpus.load_questions("named", "development")[:4]
+    vectors, recall = batching.search_with("float32", questions, documents=8)
+    assert vectors.shape == (4 + 8, 384) and recall == 1.0

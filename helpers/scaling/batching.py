@@ -141,6 +141,20 @@ def _forward(network, ids):
     return torch.nn.functional.normalize(means).numpy()
 
 
+def search_with(dtype, questions, documents):
+    """Encode questions and a shelf of documents in `dtype`, and search: (vectors of both, recall@10).
+
+    questions: `corpus.Question`. documents: how many; those that answer a question are among them. Vectors are
+    float32 (questions + documents, 384), questions first.
+    """
+    right = [corpus.by_name()[question.source].text for question in questions]
+    shelf = list(dict.fromkeys(right + draw_texts("documents", documents)))[:documents]
+    vectors = encode([question.text for question in questions] + shelf, dtype=dtype)
+    nearest = np.argsort(-vectors[: len(questions)] @ vectors[len(questions) :].T, axis=1, kind="stable")
+    relevant = np.array([shelf.index(text) for text in right])
+    return vectors, evaluation.recall_at_k(nearest, relevant, 10)
+
+
 @contextmanager
 def forward_passes():
     """Count the encoder's forward passes within the block, in float32: a list of (texts, tokens), one entry a pass."""
