@@ -84,8 +84,9 @@ def test_a_batch_needs_one_limit():
     for limits in ({}, {"batch_size": 2, "token_budget": 2}):
         with pytest.raises(ValueError, match="give either batch_size or token_budget"):
             batches([1, 2], **limits)
-    with pytest.raises(ValueError, match="must be at least 1"):
-        batches([1, 2], batch_size=-1)
+    for limits in ({"batch_size": 0}, {"token_budget": -1}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            batches([1, 2], **limits)
 
 
 def test_the_guides_batches_of_256_reach_the_network_as_32(texts):

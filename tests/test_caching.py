@@ -406,9 +406,7 @@ def test_the_assistant_finds_the_same_with_a_cache(library):
         kept = EmbeddingCache(server.client(), caching.encode_float32, caching.course_space())
         cached = Assistant(library=library, embed=kept.get_many)
         for _ in range(2):  # computed, then kept
-            assert [[s.name for s in row] for row in cached.retrieve(questions)] == [
-                [s.name for s in row] for row in plain
-            ]
+            assert names(cached.retrieve(questions)) == plain
     assert kept.counts["hits"] == 2
 
 

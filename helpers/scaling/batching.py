@@ -77,7 +77,7 @@ def batches(lengths, batch_size=None, token_budget=None, by_length=True):
     """
     if (batch_size is None) == (token_budget is None):
         raise ValueError(f"give either batch_size or token_budget, got {batch_size} and {token_budget}")
-    if min(batch_size or 1, token_budget or 1) < 1:
+    if (batch_size if token_budget is None else token_budget) < 1:
         raise ValueError(f"batch_size and token_budget must be at least 1, got {batch_size} and {token_budget}")
     lengths = np.asarray(lengths)
     order = np.argsort(-lengths, kind="stable") if by_length else np.arange(len(lengths))
