@@ -520,10 +520,10 @@ def agreement(*, k=10, families=corpus.FAMILIES):
     groups = [corpus.by_name()[question.source].group for question in questions]
     found, worst = {}, 0.0
     for dtype in ("float32", "bfloat16"):
-        documents = encode([document.text for document in library.documents], dtype=dtype)
+        pieces = encode(library.texts, dtype=dtype)  # of the documents, of which two are too long for one
         asked = encode([question.text for question in questions], dtype=dtype)
-        found[dtype] = np.argsort(-asked @ documents.T, axis=1, kind="stable")[:, :k]
-        worst = float(np.abs(documents - library.vectors).max()) if dtype == "bfloat16" else worst
+        found[dtype] = library.parents[np.argsort(-asked @ pieces.T, axis=1, kind="stable")[:, :k]]
+        worst = float(np.abs(pieces - library.vectors).max())
     hits = {dtype: (rows == right[:, None]).any(axis=1) for dtype, rows in found.items()}
     difference = evaluation.paired_difference(hits["bfloat16"], hits["float32"], clusters=groups)
     kept = [len(set(a) & set(b)) / k for a, b in zip(*found.values(), strict=True)]
