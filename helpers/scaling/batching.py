@@ -510,33 +510,44 @@ def memory(*, sizes=(1, 8, 32, 128, 256), kind="long", count=256):
 @recorded(
     LESSON, depends_on=[encode, _forward, _network, batches, evaluation.recall_at_k, evaluation.paired_difference]
 )
-def agreement(*, k=10, families=corpus.FAMILIES):
-    """What bfloat16 does to search over the whole corpus: recall@k of the development questions with it and without.
+def agreement(*, k=10, families=corpus.FAMILIES, passages=1500, seed=0):
+    """What bfloat16 does to search over the whole corpus: recall@k with it and without, documents and queries anew.
 
-    Documents and questions are both encoded anew. "difference" is bfloat16 minus float32, resampled by class or
-    module; "same neighbours" the share of the k nearest that stay.
+    Two sets of queries: the development questions, and beginnings of docstrings' bodies, which are not indexed and
+    should find their own document. For each: {"queries", "recall", "changed": queries that only one of the two
+    answers, "difference": bfloat16 minus float32 as [estimate, low, high], resampled by class or module, and "same
+    neighbours": the share of the k nearest that stay}.
     """
     library = baseline.library()
     position = {document.name: i for i, document in enumerate(library.documents)}
     questions = [question for family in families for question in corpus.load_questions(family, "development")]
-    right = np.array([position[question.source] for question in questions])
-    groups = [corpus.by_name()[question.source].group for question in questions]
-    found, worst = {}, 0.0
-    for dtype in ("float32", "bfloat16"):
-        pieces = encode(library.texts, dtype=dtype)  # of the documents, of which two are too long for one
-        asked = encode([question.text for question in questions], dtype=dtype)
-        found[dtype] = library.parents[np.argsort(-asked @ pieces.T, axis=1, kind="stable")[:, :k]]
-        worst = float(np.abs(pieces - library.vectors).max())
-    hits = {dtype: (rows == right[:, None]).any(axis=1) for dtype, rows in found.items()}
-    difference = evaluation.paired_difference(hits["bfloat16"], hits["float32"], clusters=groups)
-    kept = [len(set(a) & set(b)) / k for a, b in zip(*found.values(), strict=True)]
-    return {
-        "questions": len(questions),
-        "recall": {dtype: float(rows.mean()) for dtype, rows in hits.items()},
-        "difference": [difference.estimate, difference.low, difference.high],
-        "same neighbours": float(np.mean(kept)),
-        "largest difference of a component": worst,
+    with_body = [document for document in library.documents if document.body.strip()]
+    drawn = [with_body[i] for i in np.random.default_rng(seed).permutation(len(with_body))[:passages]]
+    sets = {
+        "questions": [(question.text, question.source) for question in questions],
+        "passages": [(document.body[:300], document.name) for document in drawn],
     }
+    pieces = {dtype: encode(library.texts, dtype=dtype) for dtype in ("float32", "bfloat16")}
+    found = {}
+    for name, pairs in sets.items():
+        texts, sources = zip(*pairs, strict=True)
+        right = np.array([position[source] for source in sources])[:, None]
+        nearest = {}
+        for dtype, own in pieces.items():
+            order = np.argsort(-encode(texts, dtype=dtype) @ own.T, axis=1, kind="stable")[:, :k]
+            nearest[dtype] = library.parents[order]  # two documents are too long for one piece
+        hits = {dtype: (rows == right).any(axis=1) for dtype, rows in nearest.items()}
+        groups = [corpus.by_name()[source].group for source in sources]
+        difference = evaluation.paired_difference(hits["bfloat16"], hits["float32"], clusters=groups)
+        kept = [len(set(a) & set(b)) / k for a, b in zip(*nearest.values(), strict=True)]
+        found[name] = {
+            "queries": len(pairs),
+            "recall": {dtype: float(rows.mean()) for dtype, rows in hits.items()},
+            "changed": int((hits["bfloat16"] != hits["float32"]).sum()),
+            "difference": [difference.estimate, difference.low, difference.high],
+            "same neighbours": float(np.mean(kept)),
+        }
+    return found
 
 
 @contextmanager
