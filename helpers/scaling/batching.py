@@ -26,7 +26,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .. import baseline, evaluation
-from ..assistant import corpus, models
+from ..assistant import cache, corpus, models
 from ..course.results import recorded
 
 LESSON = "05_batching_and_caching"
@@ -188,7 +188,8 @@ def _pool():
     "(texts, their tokens): names, signatures and first paragraphs, and the whole docstrings of which they are part."
     documents = corpus.load_documents()
     texts = [d.text for d in documents] + [f"{d.text}\n{d.body}" for d in documents if d.body]
-    return texts, np.array(models.token_counts(texts)), len(documents)
+    counted = cache.arrays("token-counts", [texts], lambda: {"tokens": np.array(models.token_counts(texts))})
+    return texts, counted["tokens"], len(documents)
 
 
 def draw_texts(kind, count, seed=0):
