@@ -430,3 +430,27 @@ def test_the_terminal_prints_what_a_cache_is_worth(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         caching.main([])
     assert "REDIS_URL must begin with" in capsys.readouterr().err
+
+
+def test_a_server_that_hangs_costs_its_timeout_and_is_told_once(own):
+    cache = EmbeddingCache(own.client(timeout=0.1), encode, SPACE, retry_after=1000)
+    cache.get_many(TEXTS)
+    caching.hang(own, 1.0)
+    with pytest.warns(CacheNotice, match="does not answer .TimeoutError") as told:
+        for _ in range(3):
+            np.testing.assert_array_equal(cache.get_many(TEXTS), encode(TEXTS))
+    assert len(told) == 1 and cache.counts["failed"] == 1
+
+
+def test_at_once_calls_from_every_thread():
+    seen = []
+    caching.at_once(seen.append, "alpha", threads=7)
+    assert seen == ["alpha"] * 7
+
+
+def test_evict_all_leaves_nothing_and_the_limit_as_it_was():
+    with Server(maxmemory="3mb", maxmemory_policy="allkeys-lru") as server:
+        client = server.client()
+        EmbeddingCache(client, encode, SPACE).get_many(TEXTS)
+        assert caching.evict_all(client) == 3
+        assert client.dbsize() == 0 and client.config_get("maxmemory")["maxmemory"] == str(3 * 2**20)

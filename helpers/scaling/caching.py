@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -488,6 +489,36 @@ def search_share_for(overall, factor):
     if not 1 <= overall < factor:
         raise ValueError(f"overall must be at least 1 and below factor, got {overall} and {factor}")
     return (1 - 1 / overall) / (1 - 1 / factor)
+
+
+def at_once(get, text, threads=20):
+    """Call `get(text)` from many threads in the same moment: a stampede."""
+    ready = threading.Barrier(threads)
+
+    def ask():
+        ready.wait()
+        get(text)
+
+    started = [threading.Thread(target=ask) for _ in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def evict_all(client):
+    """Let Redis run out of memory for a moment, so that it evicts every entry. Returns how many went."""
+    before, limit = client.info("stats")["evicted_keys"], client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 1)
+    client.get("any command makes room first")
+    client.config_set("maxmemory", limit)
+    return client.info("stats")["evicted_keys"] - before
+
+
+def hang(server, seconds):
+    """Stop a `Server` of ours for a while without ending it: it keeps its connections and answers nobody."""
+    os.kill(server.process_id, signal.SIGSTOP)
+    threading.Timer(seconds, os.kill, (server.process_id, signal.SIGCONT)).start()
 
 
 # ---- recorded: timings need a quiet machine, and enough requests
