@@ -24,6 +24,7 @@ import warnings
 import zlib
 from collections import Counter
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -517,8 +518,13 @@ def evict_all(client):
 
 def hang(server, seconds):
     """Stop a `Server` of ours for a while without ending it: it keeps its connections and answers nobody."""
+
+    def go_on():
+        with suppress(ProcessLookupError):  # it may have been ended meanwhile
+            os.kill(server.process_id, signal.SIGCONT)
+
     os.kill(server.process_id, signal.SIGSTOP)
-    threading.Timer(seconds, os.kill, (server.process_id, signal.SIGCONT)).start()
+    threading.Timer(seconds, go_on).start()
 
 
 # ---- recorded: timings need a quiet machine, and enough requests
