@@ -370,3 +370,16 @@ def test_the_parameter_asked_for_is_read_from_many_phrasings(question):
 @pytest.mark.parametrize("question", [GENERAL, "What does Ridge do by default?", "Does Ridge default to alpha?"])
 def test_other_questions_ask_for_no_parameter(question):
     assert asked_parameter(question) is None
+
+
+@pytest.mark.parametrize("method", retrieval.METHODS)
+def test_a_handed_in_embed_gives_the_questions_vectors(few, method):
+    asked = []
+
+    def embed(questions):
+        asked.append(list(questions))
+        return models.embed(questions, keep=False)
+
+    own, plain = (Assistant(Config(method=method, keyword_threshold=4), library=few, embed=e) for e in (embed, None))
+    assert own.retrieve([ALPHA]) == plain.retrieve([ALPHA])
+    assert asked == ([] if method == "lexical" else [[ALPHA]])

@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -57,12 +57,14 @@ class Assistant:
     """Answers questions about the installed libraries.
 
     config: a `Config`. documents: what it may look up; the whole corpus if None. A lesson
-    hands in its own `library` (an index, chunked otherwise) or `language_model`.
+    hands in its own `library` (an index, chunked otherwise), `language_model`, or `embed`, what
+    turns a list of questions into unit vectors (questions, 384), such as a cache.
     """
 
-    def __init__(self, config=None, documents=None, library=None, language_model=None):
+    def __init__(self, config=None, documents=None, library=None, language_model=None, embed=None):
         self.config = config or Config()
         self._documents, self._library, self._language_model = documents, library, language_model
+        self._embed = embed
 
     @cached_property
     def library(self):
@@ -94,7 +96,8 @@ class Assistant:
             return Answer(text, "signature lookup", (Source(name, 1.0),), clock.seconds, tuple(notes))
         vectors = None
         if self.config.method != "lexical":
-            vectors = models.embed([question], self.config.max_seq_length, keep=False)
+            embed = self._embed or partial(models.embed, max_seq_length=self.config.max_seq_length, keep=False)
+            vectors = embed([question])
         clock.stop("encode")
         sources = self._retrieve([question], vectors)[0]
         clock.stop("search")
@@ -107,7 +110,9 @@ class Assistant:
 
     def retrieve(self, questions):
         """For each question its sources, best first: a list of tuples of `Source`."""
-        return self._retrieve(list(questions))
+        questions = list(questions)
+        vectors = self._embed(questions) if self._embed and self.config.method != "lexical" else None
+        return self._retrieve(questions, vectors)
 
     def _retrieve(self, questions, vectors=None):
         c = self.config

@@ -142,6 +142,27 @@ def _batched_training():
     return best_of(3, batched) / best_of(3, loop)
 
 
+def _quick_encoder(count=256):
+    "Seconds of the quick path over those of `SentenceTransformer.encode` with its defaults, same texts and cores."
+    from ..scaling import batching
+
+    texts = batching.draw_texts("documents", count)
+    for way in (batching.plain, batching.encode):
+        way(texts)
+    return best_of(2, batching.encode, texts) / best_of(2, batching.plain, texts)
+
+
+def _cache_hit():
+    "Seconds of a hit in the embedded Redis over those of computing the same short text."
+    from ..scaling import batching, caching
+
+    texts = batching.draw_texts("short", 100)
+    with caching.Server() as server:
+        kept = caching.EmbeddingCache(server.client(), caching.encode_float32, caching.course_space())
+        computing = sum(caching.one_by_one(kept.get, texts))
+        return sum(caching.one_by_one(kept.get, texts)) / computing
+
+
 def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learning_rate):
     import torch
 
@@ -182,4 +203,6 @@ BUDGETS = (
     Budget("the same, exact, as a share of generating (1/200)", lambda: _share_of_generating(None), 0.5, "%"),
     Budget("100 datasets cross-validated in six ways", _hundred_datasets, 10),
     Budget("one MMD test of 240 requests, 999 relabelings", _drift_test, 50, "ms"),
+    Budget("the quick encoder path, over encode() with its defaults", _quick_encoder, 0.5, "x"),
+    Budget("a hit in the embedded Redis, over computing the text", _cache_hit, 0.1, "x"),
 )

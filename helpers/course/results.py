@@ -40,6 +40,8 @@ EXPERIMENT_MODULES = (
     "helpers.monitoring.day",
     "helpers.monitoring.drift",
     "helpers.regularization",
+    "helpers.scaling.batching",
+    "helpers.scaling.caching",
     "helpers.tuning.recorded",
 )
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
