@@ -30,8 +30,11 @@ def doctor(arguments):
 
 def warm(arguments):
     from . import baseline
+    from .monitoring import drift
 
     baseline.warm()
+    print("lesson 08, questions", flush=True)
+    drift.load_traffic()
 
 
 def bench(arguments):
@@ -44,8 +47,8 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
-        epilog="Lessons have commands of their own, such as python -m helpers.tuning --method tpe --trials 100, "
-        "python -m helpers.regularization and python -m helpers.cross_validation; each explains itself with --help.",
+        epilog="Lessons have commands of their own, such as python -m helpers.tuning --method tpe --trials 100 "
+        "or python -m helpers.monitoring; README.md lists them, and each explains itself with --help.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")
