@@ -30,8 +30,10 @@ def doctor(arguments):
 
 def warm(arguments):
     from . import baseline
+    from .scaling.vector_search import corpora
 
     baseline.warm()
+    corpora.warm()
 
 
 def bench(arguments):
@@ -45,7 +47,8 @@ def main():
         prog="python -m helpers",
         description="The course's assistant, and what keeps the course in order.",
         epilog="Lessons have commands of their own, such as python -m helpers.tuning --method tpe --trials 100, "
-        "python -m helpers.regularization and python -m helpers.cross_validation; each explains itself with --help.",
+        "python -m helpers.regularization, python -m helpers.cross_validation and "
+        "python -m helpers.scaling.vector_search; each explains itself with --help.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("ask", help="ask the assistant a question about an installed library")

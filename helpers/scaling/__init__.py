@@ -1,0 +1,1 @@
+"""The lessons on scale: batching, caching, vector search, distribution."""
