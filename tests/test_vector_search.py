@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import evaluation
-from helpers.scaling.vector_search import Graph, Index, Shards, corpora, hybrid, measuring, recorded
+from helpers.scaling.vector_search import corpora, hybrid, measuring, recorded
 from helpers.scaling.vector_search.__main__ import main
-from helpers.scaling.vector_search.indexes import KINDS, METRICS, Found
-from helpers.scaling.vector_search.shards import merge
+from helpers.scaling.vector_search.indexes import KINDS, METRICS, Found, Graph, Index
+from helpers.scaling.vector_search.shards import Shards, merge
 
 THOROUGH = {"Flat": None, "IVF": 10_000, "HNSW": 512, "PQ": 40, "IVFPQ": 10_000}
 
@@ -191,7 +191,7 @@ def test_the_graph_links_every_node_and_only_hnsw_has_one(indexes):
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_shards_answer_as_one_index_does(metric, vectors, queries):
     whole = Index.build("Flat", vectors, metric=metric).search(queries, 20)
-    with Shards(vectors, 3, metric=metric) as shards:
+    with Shards(vectors, 2, metric=metric) as shards:
         found = shards.search(queries, 20)
         with pytest.raises(ValueError, match="k must be from 1 to 1500, the vectors in all shards"):
             shards.search(queries, 1501)
@@ -215,7 +215,7 @@ def test_merging_is_sorting_all(scores, k):
 
 
 def test_larger_sets_begin_with_the_smaller_ones_and_with_the_real_vectors():
-    small, large = corpora.enlarged(7000), corpora.enlarged(60_000)
+    small, large = corpora.enlarged(7000), corpora.enlarged(20_000)
     real = corpora.real_vectors()
     assert (large[:7000] == small).all() and (small[: len(real)] == real).all()
     assert np.allclose(np.linalg.norm(large, axis=1), 1, atol=1e-5)

@@ -8,24 +8,6 @@
     figures    the lesson's figures
     recorded   what is too long for a notebook
 
-`python -m helpers.scaling.vector_search --n 100000` compares the indexes in a terminal.
+`python -m helpers.scaling.vector_search --n 100000` compares the indexes in a terminal. Nothing is
+imported here, so that a process that searches a shard loads FAISS alone, and no model.
 """
-
-from .corpora import enlarged, kept_index, real_vectors, two_halves
-from .indexes import Found, Graph, Index
-from .measuring import choose, curve, neighbour_recall
-from .shards import Shards
-
-__all__ = [
-    "Found",
-    "Graph",
-    "Index",
-    "Shards",
-    "choose",
-    "curve",
-    "enlarged",
-    "kept_index",
-    "neighbour_recall",
-    "real_vectors",
-    "two_halves",
-]

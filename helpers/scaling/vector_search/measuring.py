@@ -65,6 +65,16 @@ def latencies(index, vectors, k=10, dial=None, repeats=2):
     return seconds
 
 
+def batch_seconds(index, vectors, k=10, dial=None, repeats=2):
+    """Seconds of a query if all are asked at once: the faster of `repeats` runs."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        index.search(vectors, k, dial)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / len(vectors)
+
+
 def distances_per_query(index, vectors, k=10, dial=None):
     """How many distances a search computes for one query, on average, by FAISS's own count."""
     if index.kind == "Flat":
@@ -157,5 +167,6 @@ def slope(n, values, level=0.95):
     if len(n) < 3:
         raise ValueError(f"n must have at least 3 sizes to fit a slope, got {len(n)}")
     fit = stats.linregress(np.log(n), np.log(values))
-    half = stats.t.ppf((1 + level) / 2, len(n) - 2) * fit.stderr
+    error = np.nan_to_num(fit.stderr)  # not a number where all values are the same
+    half = stats.t.ppf((1 + level) / 2, len(n) - 2) * error
     return evaluation.Interval(float(fit.slope), float(fit.slope - half), float(fit.slope + half), level)

@@ -1,7 +1,5 @@
 """What is too long for the notebook: curves at 100,000 and at a million vectors, and growth from a thousand on."""
 
-import time
-
 import faiss
 from tqdm.auto import tqdm
 
@@ -14,8 +12,8 @@ LESSON = "06_vector_search"
 MADE_BY = [
     corpora.Recipe, corpora.enlarged, corpora._interpolated, corpora.held_out_sentences, corpora.two_halves,
     Index.__init__, Index._empty, Index._parameters, Index.train,
-    measuring.neighbour_recall, measuring.latencies, measuring.distances_per_query,
-    measuring.point, measuring.curve,
+    measuring.neighbour_recall, measuring.latencies, measuring.batch_seconds,
+    measuring.distances_per_query, measuring.point, measuring.curve,
 ]  # fmt: skip
 
 
@@ -43,9 +41,7 @@ def measure(n, kinds, target, flat_timed):
             recall = measuring.neighbour_recall(index.search(reporting.vectors, dial=met.dial).ids, fresh)
             recall = evaluation.mean(recall, clusters=reporting.groups)
             found["met"][kind] = as_row(met) | {"fresh": [recall.estimate, recall.low, recall.high]}
-            start = time.perf_counter()
-            index.search(choosing.vectors, dial=met.dial)
-            found["batch"][kind] = (time.perf_counter() - start) / len(choosing)
+            found["batch"][kind] = measuring.batch_seconds(index, choosing.vectors, dial=met.dial)
         flat = None
     return found
 
