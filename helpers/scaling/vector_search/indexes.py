@@ -34,9 +34,10 @@ class Index:
     """Vectors to search: exact (Flat), by lists (IVF), by a graph (HNSW), by short codes (PQ, IVFPQ).
 
     kind: one of `KINDS`. metric: one of `METRICS`; "cosine" normalises what comes in. nlist:
-    lists of IVF and IVFPQ, by default 6·√n. m, ef_construction: links a node, and
-    candidates looked at for each new one, of HNSW. code_bytes: bytes of a PQ code. rerank: how
-    many candidates for each of k results PQ and IVFPQ compare again, exactly.
+    lists of IVF and IVFPQ, by default 6·√n; the nearest lists are found by an HNSW graph over
+    their centres. m, ef_construction: links a node, and candidates looked at for each new one,
+    of HNSW. code_bytes: bytes of a PQ code. rerank: how many candidates for each of k results
+    PQ and IVFPQ compare again, exactly.
     Source: Douze et al. 2024, The Faiss library; Malkov & Yashunin 2018, HNSW; Jégou, Douze &
     Schmid 2011, Product quantization for nearest neighbor search.
     """
@@ -160,13 +161,19 @@ class Index:
             index = faiss.IndexHNSWFlat(self.dimensions, self.m, measure)
             index.hnsw.efConstruction = self.ef_construction
             return index
-        lists = faiss.IndexFlat(self.dimensions, measure)
-        if self.kind == "IVF":
-            index = faiss.IndexIVFFlat(lists, self.dimensions, self.nlist, measure)
-        else:  # PQ is one list, since FAISS's own IndexPQ knows no filter
-            nlist = self.nlist if self.kind == "IVFPQ" else 1
-            index = faiss.IndexIVFPQ(lists, self.dimensions, nlist, self.code_bytes, 8, measure)
-            index.by_residual = self.kind == "IVFPQ"
+        if self.kind == "PQ":  # as one list, since FAISS's own IndexPQ knows no filter
+            lists = faiss.IndexFlat(self.dimensions, measure)
+            index = faiss.IndexIVFPQ(lists, self.dimensions, 1, self.code_bytes, 8, measure)
+            index.by_residual = False
+        else:
+            centres = faiss.IndexHNSWFlat(self.dimensions, 32, measure)
+            centres.hnsw.efConstruction, centres.hnsw.efSearch = 200, 64
+            settings = (centres, self.dimensions, self.nlist)
+            if self.kind == "IVF":
+                index = faiss.IndexIVFFlat(*settings, measure)
+            else:
+                index = faiss.IndexIVFPQ(*settings, self.code_bytes, 8, measure)
+            index.quantizer_trains_alone = chr(2)  # k-means by exact search, then the graph over its centres
         for learner in ([index.cp] if "IVF" in self.kind else []) + ([index.pq.cp] if "PQ" in self.kind else []):
             learner.niter, learner.min_points_per_centroid, learner.max_points_per_centroid = 10, 1, 40
         return faiss.IndexRefineFlat(index) if "PQ" in self.kind else index

@@ -79,11 +79,11 @@ def distances_per_query(index, vectors, k=10, dial=None):
     """How many distances a search computes for one query, on average, by FAISS's own count."""
     if index.kind == "Flat":
         return float(len(index))
-    counter = faiss.cvar.hnsw_stats if index.kind == "HNSW" else faiss.cvar.indexIVF_stats
-    counter.reset()
+    counters = faiss.cvar.hnsw_stats, faiss.cvar.indexIVF_stats  # IVF has both: its lists are found by a graph
+    for counter in counters:
+        counter.reset()
     index.search(vectors, k, dial)
-    to_lists = 0 if index.kind in ("HNSW", "PQ") else index.nlist  # a query is compared with each list's centre first
-    return counter.ndis / len(vectors) + to_lists
+    return sum(counter.ndis for counter in counters) / len(vectors)
 
 
 def point(index, queries, exact, dial=None, timed=None):
