@@ -174,14 +174,18 @@ def blobs(n, queries, clusters=200, spread=0.35, dimensions=384, seed=0):
 
 
 def kept_index(kind, n, progress=False, **settings):
-    """An index over `enlarged(n)`, built once and kept in the cache folder, with its checksum."""
+    """An index over `enlarged(n)`, built once and kept in the cache folder, with its checksum.
+
+    Up to 100,000 vectors one thread builds it, since several link an HNSW graph in another order
+    each time; above, all of FAISS's threads do, and recall may differ in the third decimal.
+    """
     version = "index 2" if "IVF" in kind else "index 1"  # of how `Index` makes it
     depends_on = [cache.digest(real_vectors()), asdict(Recipe()), n, kind, settings, faiss.__version__, version]
     folder = cache.folder() / "indexes" / f"{kind}-{n}-{cache.digest(depends_on)[:16]}"
     if _is_whole(folder):
         return Index.load(folder)
     vectors, threads = enlarged(n, progress=progress), faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # several threads link an HNSW graph in another order each time
+    faiss.omp_set_num_threads(1 if n <= 100_000 else os.cpu_count())
     try:
         index = Index.build(kind, vectors, progress=progress, **settings)
     finally:

@@ -197,7 +197,7 @@ class Index:
         return 4 * self.dimensions * len(self) if "PQ" in self.kind else 0
 
     def save(self, folder):
-        """Write the index into a folder: FAISS's own file, and the settings as JSON."""
+        """Write the index into a folder: FAISS's own file, whose bytes are returned, and the settings as JSON."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(self.faiss, str(folder / "index.faiss"))
@@ -205,6 +205,7 @@ class Index:
         about = {name: getattr(self, name) for name in names}
         about |= {"build_seconds": self.build_seconds, "removed": np.flatnonzero(self.removed).tolist()}
         (folder / "index.json").write_text(json.dumps(about))
+        return (folder / "index.faiss").stat().st_size
 
     @classmethod
     def load(cls, folder, mmap=False):

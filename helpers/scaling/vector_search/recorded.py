@@ -1,10 +1,11 @@
 """What is too long for the notebook: curves at 100,000 and at a million vectors, and growth from a thousand on."""
 
 import faiss
+import pandas as pd
 from tqdm.auto import tqdm
 
 from ... import evaluation
-from ...course.results import recorded
+from ...course.results import load, recorded
 from . import corpora, measuring
 from .indexes import Index
 
@@ -61,6 +62,34 @@ def as_point(row):
 def as_points(rows):
     """{kind: list of `Point`} of the recorded `points`."""
     return {kind: [as_point(row) for row in own] for kind, own in rows.items()}
+
+
+def runs():
+    """What was recorded: {n: see `measure`}, from the smallest n on."""
+    found = {int(n): values for n, values in load(LESSON, "growth").values.items()}
+    for name in ("hundred_thousand", "million"):
+        result = load(LESSON, name)
+        found[result.settings["n"]] = result.values
+    return dict(sorted(found.items()))
+
+
+def table(runs, sizes):
+    """Where each index meets the target, beside exact search: a DataFrame."""
+    rows = {}
+    for n in sizes:
+        met = runs[n]["met"]
+        for kind, row in met.items():
+            point, exact = as_point(row), met["Flat"]["p50"]
+            rows[f"{n:,}", kind] = {
+                "dial": point.dial or "–",
+                "recall": point.recall,
+                "fresh": round(row["fresh"][0], 3),
+                "times Flat": round(exact / point.p50, 1),
+                "p99 / p50": round(point.p99 / point.p50, 1),
+                "distances": round(point.distances),
+                "build, in exact queries": round(point.build_seconds / exact),
+            }
+    return pd.DataFrame(rows).T
 
 
 @recorded(LESSON, depends_on=[*MADE_BY, measure])
