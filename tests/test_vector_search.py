@@ -288,6 +288,14 @@ def test_the_choice_is_the_cheapest_that_meets_the_target():
         measuring.choose([])
 
 
+def test_a_value_is_read_off_where_the_curve_crosses_the_recall():
+    points = [a_point("IVF", 0.79, 1.0), a_point("IVF", 0.99, 4.0)]  # recalls of 0.80 and 1.00
+    assert measuring.at_recall(points, 0.90, "p50") == pytest.approx(2.0)
+    assert measuring.at_recall(points[1:], 0.90, "p50") == pytest.approx(4.0)
+    with pytest.raises(ValueError, match=r"IVF ends at a recall of 0\.800, below 0\.9"):
+        measuring.at_recall(points[:1], 0.9, "p50")
+
+
 def test_recall_counts_the_neighbours_whatever_their_order():
     assert measuring.neighbour_recall([[3, 1, 2, -1]], [[1, 2, 4, 5]]) == pytest.approx([0.5])
     with pytest.raises(ValueError, match="one shape"):

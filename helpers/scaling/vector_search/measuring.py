@@ -112,6 +112,17 @@ def curve(index, queries, exact, dials=None, enough=0.98, timed=None, progress=F
     return points
 
 
+def at_recall(points, target, name):
+    """A `Point`'s value, such as "p50", where a curve crosses a recall: between two points on a logarithmic scale.
+
+    points: of one index, from quick to thorough. Raises ValueError if the curve does not reach the target.
+    """
+    recalls = np.maximum.accumulate([point.recall.estimate for point in points])
+    if recalls[-1] < target:
+        raise ValueError(f"the curve of {points[-1].kind} ends at a recall of {recalls[-1]:.3f}, below {target}")
+    return float(np.exp(np.interp(target, recalls, np.log([getattr(point, name) for point in points]))))
+
+
 @dataclass(frozen=True)
 class Choice:
     """The point that was chosen, and why."""
