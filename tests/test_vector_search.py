@@ -323,7 +323,8 @@ def test_the_slope_of_a_power_law_is_its_exponent(exponent):
 def test_bm25_finds_a_named_object_and_fusing_keeps_what_both_rank_first():
     documents = corpora.baseline.library().documents
     ranked = hybrid.bm25(["numpy.fft.rfft", "sklearn.linear_model.Ridge"])
-    assert [documents[i].name for i in ranked[:, 0]] == ["numpy.fft.rfft", "sklearn.linear_model.Ridge"]
+    assert documents[ranked[0, 0]].name == "numpy.fft.rfft"
+    assert all(documents[i].name.startswith("sklearn.linear_model.Ridge") for i in ranked[1, :3])
     assert ranked.shape == (2, 100) and all(len(set(row)) == 100 for row in ranked.tolist())
     assert hybrid.fused(np.array([[5, 1, 2]]), np.array([[5, 3, 4]]), k=1)[0, 0] == 5
 

@@ -164,7 +164,7 @@ def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learnin
 def _approximate_over_exact(n):
     """Seconds of one query with the quicker of IVF and HNSW, at a recall@10 of 0.95, over those of exact search.
 
-    On one thread, with real sentences as queries; the recall is the lower end of its interval.
+    On one thread, with real sentences as queries.
     """
     import faiss
 
@@ -181,7 +181,7 @@ def _approximate_over_exact(n):
     quickest = float("inf")
     for kind in ("IVF", "HNSW"):
         points = measuring.curve(corpora.kept_index(kind, n, progress=True), queries, exact, enough=0.95, timed=200)
-        quickest = min([quickest, *(point.p50 for point in points if point.recall.low >= 0.95)])
+        quickest = min([quickest, *(point.p50 for point in points if point.recall.estimate >= 0.95)])
     faiss.omp_set_num_threads(threads)
     return quickest / flat_seconds
 

@@ -55,6 +55,7 @@ class Index:
         self.m, self.ef_construction, self.code_bytes, self.rerank = m, ef_construction, code_bytes, rerank
         self.build_seconds = 0.0  # of the processor, for training and adding
         self.removed = np.zeros(0, bool)
+        self._last = None, None  # setting and parameters of the search before: making them takes longer than small ones
         self.faiss = self._empty() if kind in ("Flat", "HNSW", "PQ") else None  # the others need nlist first
 
     @classmethod
@@ -127,7 +128,15 @@ class Index:
             raise ValueError(f"k must be from 1 to {len(self)}, the vectors in this index; got {k}")
         if dial is not None and dial < 1:
             raise ValueError(f"dial ({self.dial}) must be at least 1, got {dial}")
-        scores, ids = self.faiss.search(queries, k, params=self._parameters(dial, self._selector(allowed)))
+        selector, setting = self._selector(allowed), (dial, self.rerank)
+        if selector is not None:
+            parameters = self._parameters(dial, selector)
+        elif setting == self._last[0]:
+            parameters = self._last[1]
+        else:
+            parameters = self._parameters(dial, None)
+            self._last = setting, parameters
+        scores, ids = self.faiss.search(queries, k, params=parameters)
         return Found(ids, scores)
 
     def _selector(self, allowed):
@@ -140,18 +149,21 @@ class Index:
         return faiss.IDSelectorBitmap(np.packbits(allowed & ~self.removed, bitorder="little"))
 
     def _parameters(self, dial, selector):
-        chosen = {} if selector is None else {"sel": selector}
         if self.kind == "Flat":
-            return faiss.SearchParameters(**chosen) if chosen else None
-        if self.kind == "IVF":
-            return faiss.SearchParametersIVF(nprobe=min(dial or 1, self.nlist), **chosen)
+            return faiss.SearchParameters(sel=selector) if selector else None
+        chosen = {} if selector is None else {"sel": selector}
         if self.kind == "HNSW":
             return faiss.SearchParametersHNSW(efSearch=dial or 16, **chosen)
         if self.kind == "PQ":
-            inner, rerank = faiss.SearchParametersIVF(nprobe=1, **chosen), dial or self.rerank
+            lists = faiss.SearchParametersIVF(nprobe=1, **chosen)
         else:
-            inner, rerank = faiss.SearchParametersIVF(nprobe=min(dial or 1, self.nlist), **chosen), self.rerank
-        return faiss.IndexRefineSearchParameters(k_factor=rerank, base_index_params=inner)
+            nprobe = min(dial or 1, self.nlist)
+            centres = faiss.SearchParametersHNSW(efSearch=max(128, 2 * nprobe))
+            lists = faiss.SearchParametersIVF(nprobe=nprobe, quantizer_params=centres, **chosen)
+            if self.kind == "IVF":
+                return lists
+        rerank = dial if self.kind == "PQ" and dial else self.rerank
+        return faiss.IndexRefineSearchParameters(k_factor=rerank, base_index_params=lists)
 
     def _empty(self):
         measure = faiss.METRIC_L2 if self.metric == "l2" else faiss.METRIC_INNER_PRODUCT
@@ -167,7 +179,7 @@ class Index:
             index.by_residual = False
         else:
             centres = faiss.IndexHNSWFlat(self.dimensions, 32, measure)
-            centres.hnsw.efConstruction, centres.hnsw.efSearch = 200, 64
+            centres.hnsw.efConstruction, centres.hnsw.efSearch = 200, 64  # the latter for adding
             settings = (centres, self.dimensions, self.nlist)
             if self.kind == "IVF":
                 index = faiss.IndexIVFFlat(*settings, measure)
@@ -262,9 +274,9 @@ def _matrix(name, vectors):
         hint = f": write {name}[None] for a single one" if vectors.ndim == 1 else ""
         raise ValueError(f"{name} must have two dimensions (how many, coordinates), got shape {vectors.shape}{hint}")
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    finite = np.isfinite(vectors).all(axis=1)
+    finite = np.isfinite(vectors)
     if not finite.all():
-        raise ValueError(f"{name} {int(np.argmin(finite))} contains NaN or infinity: nothing is near that")
+        raise ValueError(f"{name} {int(np.argmin(finite.all(axis=1)))} contains NaN or infinity: nothing is near that")
     return vectors
 
 
