@@ -32,16 +32,20 @@ def recall_latency(curves, title, target=0.95, marked=(), tails=True):
     return made
 
 
-def growth(n, series, title, ylabel):
-    """Measured values over n, each from its first value on, beside lines in proportion to n, √n and log n."""
+def growth(series, title, ylabel):
+    """Measured values over n, each over its first one, beside lines in proportion to n, √n and log n.
+
+    series: {name: {n: value}}, all from the same smallest n on.
+    """
     made, axis = plots.figure(title, height=5)
-    n = np.asarray(n, dtype=float)
+    n = np.array(sorted(set().union(*series.values())), dtype=float)
     with mpl.rc_context(plots.STYLE):
         for label, law in (("∝ n", n), ("∝ √n", np.sqrt(n)), ("∝ log n", np.log(n))):
             axis.plot(n, law / law[0], color="0.6", linestyle="--", linewidth=1.5)
             axis.text(n[-1], law[-1] / law[0], f" {label}", color="0.4", va="center", fontsize=12)
-        for (name, values), colour, marker in zip(series.items(), plots.COLOURS, plots.MARKERS, strict=False):
-            axis.plot(n, np.asarray(values) / values[0], marker=marker, color=colour, label=name)
+        for (name, own), colour, marker in zip(series.items(), plots.COLOURS, plots.MARKERS, strict=False):
+            values = np.array(list(own.values()))
+            axis.plot(list(own), values / values[0], marker=marker, color=colour, label=name)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set(xlabel="number of vectors n", ylabel=ylabel, xlim=(None, n[-1] * 3))

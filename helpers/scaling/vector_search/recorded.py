@@ -73,6 +73,17 @@ def runs():
     return dict(sorted(found.items()))
 
 
+def grown(runs, smallest, target, names):
+    """Where each index's curve crosses a recall, by size: {kind: {name of a `Point`'s value: {n: value}}}."""
+    found = {}
+    for n, run in runs.items():
+        for kind, points in as_points(run["points"]).items() if n >= smallest else ():
+            for name in names:
+                value = measuring.at_recall(points, target, name)
+                found.setdefault(kind, {}).setdefault(name, {})[n] = value
+    return found
+
+
 def table(runs, sizes):
     """Where each index meets the target, beside exact search: a DataFrame."""
     rows = {}
