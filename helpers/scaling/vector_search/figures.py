@@ -25,7 +25,9 @@ def recall_latency(curves, title, target=0.95, marked=(), tails=True):
         for p in marked:
             axis.plot(p.p50 / unit, p.recall.estimate, "o", markersize=18, mfc="none", mec="black", mew=2)
         axis.axhline(target, color="0.4", linestyle="--", linewidth=1.5)
-        axis.text(1, target, f"recall {target} ", ha="right", va="bottom", color="0.3", fontsize=11)
+        axis.text(
+            0, target, f" recall {target}", transform=axis.get_yaxis_transform(), va="bottom", color="0.3", fontsize=11
+        )
         axis.set_xscale("log")
         axis.set(xlabel="time of one query, as a share of exact search", ylabel="recall@10")
         axis.legend(loc="lower right")
