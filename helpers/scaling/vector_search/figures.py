@@ -4,18 +4,22 @@ import matplotlib as mpl
 import numpy as np
 
 from ... import plots
+from .indexes import KINDS
+
+STYLE_OF = dict(zip(KINDS, zip(plots.COLOURS, plots.MARKERS, strict=False), strict=False))  # the same in every figure
 
 
 def recall_latency(curves, title, target=0.95, marked=(), tails=True):
     """Recall against the time of one query, relative to exact search.
 
-    curves: {name: list of `Point`}, with "Flat" among them; its median time is 1. The line is the
+    curves: {kind: list of `Point`}, with "Flat" among them; its median time is 1. The line is the
     median query, the dotted one the slowest of a hundred. marked: points to ring.
     """
     made, axis = plots.figure(title, height=5)
     unit = curves["Flat"][0].p50
     with mpl.rc_context(plots.STYLE):
-        for (name, points), colour, marker in zip(curves.items(), plots.COLOURS, plots.MARKERS, strict=False):
+        for name, points in curves.items():
+            colour, marker = STYLE_OF[name]
             recall = [p.recall.estimate for p in points]
             axis.plot([p.p50 / unit for p in points], recall, marker=marker, color=colour, label=name)
             if tails and name != "Flat":
@@ -37,7 +41,7 @@ def recall_latency(curves, title, target=0.95, marked=(), tails=True):
 def growth(series, title, ylabel):
     """Measured values over n, each over its first one, beside lines in proportion to n, √n and log n.
 
-    series: {name: {n: value}}, all from the same smallest n on.
+    series: {kind: {n: value}}, all from the same smallest n on.
     """
     made, axis = plots.figure(title, height=5)
     n = np.array(sorted(set().union(*series.values())), dtype=float)
@@ -45,7 +49,8 @@ def growth(series, title, ylabel):
         for label, law in (("∝ n", n), ("∝ √n", np.sqrt(n)), ("∝ log n", np.log(n))):
             axis.plot(n, law / law[0], color="0.6", linestyle="--", linewidth=1.5)
             axis.text(n[-1], law[-1] / law[0], f" {label}", color="0.4", va="center", fontsize=12)
-        for (name, own), colour, marker in zip(series.items(), plots.COLOURS, plots.MARKERS, strict=False):
+        for name, own in series.items():
+            colour, marker = STYLE_OF[name]
             values = np.array(list(own.values()))
             axis.plot(list(own), values / values[0], marker=marker, color=colour, label=name)
         axis.set_xscale("log")
