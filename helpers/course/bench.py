@@ -189,6 +189,29 @@ def _drift_test():
 
     samples = np.random.default_rng(0).normal(size=(2, drift.WINDOW, 384))
     return 1000 * best_of(5, drift.mmd_test, *samples)
+def _approximate_over_exact(n):
+    """Seconds of one query with the quicker of IVF and HNSW, at a recall@10 of 0.95, over those of exact search.
+
+    On one thread, with real sentences as queries.
+    """
+    import faiss
+
+    from ..scaling.vector_search import corpora, measuring
+    from ..scaling.vector_search.indexes import Index
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    queries, _ = corpora.two_halves()
+    flat = Index.build("Flat", corpora.enlarged(n))
+    exact = flat.search(queries.vectors).ids
+    flat_seconds = measuring.point(flat, queries, exact, timed=60).p50
+    del flat
+    quickest = float("inf")
+    for kind in ("IVF", "HNSW"):
+        points = measuring.curve(corpora.kept_index(kind, n, progress=True), queries, exact, enough=0.95, timed=200)
+        quickest = min([quickest, *(point.p50 for point in points if point.recall.estimate >= 0.95)])
+    faiss.omp_set_num_threads(threads)
+    return quickest / flat_seconds
 
 
 BUDGETS = (
@@ -205,4 +228,11 @@ BUDGETS = (
     Budget("one MMD test of 240 requests, 999 relabelings", _drift_test, 50, "ms"),
     Budget("the quick encoder path, over encode() with its defaults", _quick_encoder, 0.5, "x"),
     Budget("a hit in the embedded Redis, over computing the text", _cache_hit, 0.1, "x"),
+    Budget(
+        "approximate search at recall 0.95 over exact, 100,000 (1/30)",
+        lambda: _approximate_over_exact(100_000),
+        1 / 30,
+        "x",
+    ),
+    Budget("the same, 1,000,000 vectors", lambda: _approximate_over_exact(1_000_000), 1 / 30, "x", large=True),
 )

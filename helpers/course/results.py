@@ -42,6 +42,7 @@ EXPERIMENT_MODULES = (
     "helpers.regularization",
     "helpers.scaling.batching",
     "helpers.scaling.caching",
+    "helpers.scaling.vector_search.recorded",
     "helpers.tuning.recorded",
 )
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
