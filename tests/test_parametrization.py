@@ -338,6 +338,9 @@ def test_the_record_refuses_what_was_not_measured():
         answered.right(0.123)
     with pytest.raises(ValueError, match="top_k 20 .* needs a prompt that was not recorded"):
         answered.right(0.0, 20)
+    with pytest.raises(ValueError, match="top_k 10 .* needs a prompt"):
+        answered.right(0.0, 10)
+    assert answered.right(0.0, 10, asked=30).shape == (30,)
 
 
 # ---- figures

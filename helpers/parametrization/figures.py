@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from .. import plots
+from ..course import widgets
 from . import formulas
 
 SIZES = np.geomspace(10, 1_000_000, 61)
@@ -76,6 +77,21 @@ def grid(values, rows, columns, title, row_label, column_label, marks=()):
         axis.spines[:].set_visible(False)
         made.colorbar(shown, ax=axis, label="score")
     return made
+
+
+def explorer(measured, sizes=(10, 100, 1_000, 10_000, 100_000, 1_000_000)):
+    """Sliders for a knob and a data size: the guide's prescriptions as figure and table, and what was measured.
+
+    measured: {knob: {size: value}}. Returns a widget.
+    """
+
+    def show(knob, data_size):
+        logarithmic = knob in ("top_k", "regularization", "embedding_dim")
+        title = f"What the guide says of {knob}"
+        drawn = prescriptions(knob, title, knob, measured[knob], logarithmic, data_size)
+        return drawn, recommended_at(data_size, measured)
+
+    return widgets.explorer({"knob": tuple(measured), "data_size": tuple(sizes)}, show, data_size=1_000)
 
 
 def recommended_at(size, measured):

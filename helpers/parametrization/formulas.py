@@ -41,6 +41,12 @@ def checked_size(value, name="data_size"):
     return value
 
 
+def guides_audit(config):
+    """What the guide's "audit current parameters" prints, as it is written: literals, whatever the config (P44)."""
+    del config  # it never looks
+    return f"Temperature: {0.7}\nTop-K: {3}\nSimilarity Threshold: {0.3}\nEmbedding Dimension: {384}\n"
+
+
 # ---- the worked examples
 
 

@@ -275,7 +275,16 @@ def _folds(y, groups, folds, seed):
     return [rows for _, rows in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)]
 
 
-# ---- changes that change nothing
+# ---- answers
+
+
+def at_least_one_of(samples, expected):
+    """A score of (temperature, top_p): the share of questions that one of so many samples gets right, exactly."""
+
+    def score(temperature, top_p):
+        return float((1 - (1 - expected.probabilities(temperature, top_p)) ** samples).mean())
+
+    return score
 
 
 def null_changes(expected, changes, seeds, temperature=0.7):

@@ -18,8 +18,15 @@ from . import measure
 LESSON = "09_parametrization"
 TEMPERATURES = (0.0, 0.3, 0.43, 0.5, 0.55, 0.7, 1.0)  # those the guide's formulas, tables and strategies name
 CURVE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-TOP_KS = (1, 2, 3, 4, 5, 10)
+TOP_KS = (1, 2, 3, 4, 5)
 THRESHOLDS = (0.0, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+CONFIGURATIONS = {  # the guide's, as far as they act on an answer, and the plainest one
+    "guide now: 0.7, k 3, 0.3": {"temperature": 0.7, "top_k": 3, "threshold": 0.3},
+    "conservative: 0.3, k 3, 0.6": {"temperature": 0.3, "top_k": 3, "threshold": 0.6},
+    "balanced: 0.5, k 5, 0.5": {"temperature": 0.5, "top_k": 5, "threshold": 0.5},
+    "formula's 0.55, k 5, none": {"temperature": 0.55, "top_k": 5, "threshold": 0.0},
+    "greedy, one document": {"temperature": 0.0, "top_k": 1, "threshold": 0.0},
+}
 EVERYTHING = "all"  # the index of the whole corpus
 
 
@@ -54,25 +61,25 @@ def prompt_tokens(top_k, questions=50):
 
 @recorded(LESSON, depends_on=[evaluation.ExpectedAnswers, shown_by, expected_with, prompts_with, measure.members,
                               measure.found_in, measure.searches, Assistant.prompt])  # fmt: skip
-def answers(*, questions=100, shown=((100, (1, 3)), (1_000, (1, 3, 10)), (EVERYTHING, TOP_KS)), filtered=(10, 0.35),
-            longest=(26, 50)):  # fmt: skip
+def answers(*, questions=100, shown=((100, (1, 3)), (1_000, (1, 3, 10)), (EVERYTHING, TOP_KS)), long=(10, 30),
+            filtered=0.35):  # fmt: skip
     """How likely each question is answered right, by documents in the index and in the prompt (dense search).
 
-    filtered: (top_k, threshold) for which the whole corpus also needs prompts of other lengths. longest: (documents
-    in the prompt, questions asked with so many). Returns {index size: {documents in the prompt: {"right": for each
-    question, at each of `TEMPERATURES`, None where not asked, "curve": accuracy at each of `CURVE`, "pass@5": the
-    same}}}; the curves only where all questions were asked.
+    long: (documents in a long prompt, questions asked with it) for the whole corpus. filtered: a threshold that may
+    shorten the long prompts. Returns {index size: {documents in the prompt: {"right": for each question, at each of
+    `TEMPERATURES`, None where not asked, "curve": accuracy at each of `CURVE`, "pass@5": the same}}}; the curves
+    only where all questions were asked.
     """
     searched, table = measure.searches(), {}
     asked = searched.questions[:questions]
     for size, counts in shown:
         found = measure.found_in(searched, searched.documents if size == EVERYTHING else size)[:questions]
         rows = {count: np.arange(questions) for count in counts}
-        if size == EVERYTHING and longest:
-            rows[longest[0]] = np.arange(min(longest[1], questions))
-        if size == EVERYTHING and filtered:
-            passing = shown_by(searched.cosines[:questions], *filtered)
-            for count in set(passing.tolist()) - {0, *counts}:
+        if size == EVERYTHING:
+            fewer = min(long[1], questions)
+            rows[long[0]] = np.arange(fewer)
+            passing = shown_by(searched.cosines[:fewer], long[0], filtered)
+            for count in set(passing.tolist()) - {0, long[0], *counts}:
                 rows[count] = np.flatnonzero(passing == count)
         for count, chosen in tqdm(rows.items(), f"{size} documents", leave=False):
             expected = expected_with(found[chosen], [count] * len(chosen), [asked[i] for i in chosen])
@@ -91,7 +98,7 @@ def answers(*, questions=100, shown=((100, (1, 3)), (1_000, (1, 3, 10)), (EVERYT
 @recorded(
     LESSON, depends_on=[evaluation.ExpectedAnswers, expected_with, prompts_with, measure.searches, Assistant.prompt]
 )
-def positions(*, questions=50, distractors=(0, 4)):
+def positions(*, questions=30, distractors=(0, 4)):
     """Is the question still answered if the right document stands among wrong ones, first, in the middle or last?
 
     The wrong ones are what dense search ranks highest. Returns {"distractors, place": probability of a right
@@ -129,7 +136,7 @@ def by_size(*, sizes=(100, 1_000, EVERYTHING), labels=(100, 1_000, 1_900), dimen
         best = [_best_cosine(searched, documents, seed) for seed in seeds]
         index[str(size)] = {
             "documents": documents,
-            "recall": {str(k): _rounded([(found <= k).mean()])[0] for k in (*TOP_KS, 26)},
+            "recall": {str(k): _rounded([(found <= k).mean()])[0] for k in (*TOP_KS, 10, 26)},
             "needed": {str(share): measure.needed_top_k(found, share) for share in (0.5, 0.8, 0.9)},
             "empty": {str(least): _rounded([np.mean([b < least for b in best])])[0] for least in THRESHOLDS},
             "dimensions": {
@@ -163,7 +170,7 @@ def dropout(*, sizes=(100, 200, 400, 800, 1_600), rates=(0.0, 0.1, 0.2, 0.3, 0.4
 
 @recorded(LESSON, depends_on=[measure.by_split, measure.by_nested_folds, measure._by_folds, measure._folds,
                               measure.ridge_path, measure.labelled, measure.two_parts])  # fmt: skip
-def protocols(*, sizes=(100, 300, 1_000), seeds=tuple(range(20))):
+def protocols(*, sizes=(100, 1_000), seeds=tuple(range(20))):
     """70/15/15 and nested five-fold cross-validation with so many labelled texts, against other texts.
 
     Returns {size: {protocol: {"estimate", "true": accuracy of ridge refitted on all of the texts with the λ that
@@ -182,22 +189,6 @@ def protocols(*, sizes=(100, 300, 1_000), seeds=tuple(range(20))):
                 rows.append((estimate, true, chosen))
             columns = map(_rounded, zip(*rows, strict=True))
             table.setdefault(str(size), {})[name] = dict(zip(("estimate", "true", "λ"), columns, strict=True))
-    return table
-
-
-@recorded(LESSON, depends_on=[training, measure.labelled])
-def memorised(*, sizes=(300, 3_000), width=512, epochs=40, seeds=(0, 1)):
-    """Training accuracy of heads on labels drawn at random: {size: one a seed}. There is nothing to learn."""
-    x, y, _, classes = measure.labelled()
-    table = {}
-    for size in sizes:
-        drawn = np.stack([np.random.default_rng(seed).permutation(len(y))[:size] for seed in seeds])
-        at_random = np.stack([np.random.default_rng([seed, 1]).integers(0, classes, size) for seed in seeds])
-        history = training.fit(
-            training.Head(width), (x[drawn], at_random), (x[:10], y[:10]), classes, list(seeds),
-            epochs=epochs, batch_size=max(1, size // 20), learning_rate=4e-3, progress=True,
-        ).history  # fmt: skip
-        table[str(size)] = _rounded(history.train_accuracy[:, -1])
     return table
 
 
@@ -231,26 +222,26 @@ class Answers:
         """What `evaluation.mean` must know of these questions."""
         return {"strata": self.usual, "clusters": self.clusters}
 
-    def right(self, temperature=0.0, top_k=1, threshold=0.0):
+    def right(self, temperature=0.0, top_k=1, threshold=0.0, asked=None):
         """Float (questions,). A question to which no document passes the threshold is not answered: 0.
 
-        Raises ValueError for a setting that was not recorded.
+        asked: only the first so many questions; long prompts were not recorded for all. Raises ValueError for a
+        setting that was not recorded.
         """
         if temperature not in TEMPERATURES:
             raise ValueError(f"temperature must be one of {', '.join(map(str, TEMPERATURES))}; got {temperature}")
-        counts, found = shown_by(self.cosines, top_k, threshold), np.zeros(self.questions)
+        counts = shown_by(self.cosines[:asked], top_k, threshold)
+        found, column = np.zeros(len(counts)), TEMPERATURES.index(temperature)
         for count in set(counts.tolist()) - {0}:
-            asked = counts == count
             values = self._kept.get(count, np.full((self.questions, len(TEMPERATURES)), np.nan))
-            found[asked] = values[asked, TEMPERATURES.index(temperature)]
+            found[counts == count] = values[: len(counts), column][counts == count]
         if np.isnan(found).any():
             raise ValueError(f"top_k {top_k} with threshold {threshold} needs a prompt that was not recorded")
         return found
 
-    def by_index_size(self, size, top_k, temperature):
-        """The same in an index of this size (100, 1,000, or "all"), without a threshold."""
-        rows = self.values[str(size)][str(top_k)]["right"]
-        return np.array(rows)[:, TEMPERATURES.index(temperature)]
+    def by_index_size(self, size, top_k, temperature=0.0):
+        """The same in a smaller index (100 or 1,000 documents), without a threshold."""
+        return np.array(self.values[str(size)][str(top_k)]["right"])[:, TEMPERATURES.index(temperature)]
 
 
 @lru_cache(maxsize=1)
