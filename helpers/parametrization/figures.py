@@ -41,6 +41,12 @@ def prescriptions(knob, title, ylabel, measured=None, log_y=True, size=None):
     return made
 
 
+def legend_outside(made):
+    """The same figure, its legend beside the axes instead of over the lines."""
+    made.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=11)
+    return made
+
+
 def cosines(right, wrong, thresholds, title):
     """Histograms of the cosine of right and of wrong documents to their question, with the guide's thresholds."""
     made, axis = plots.figure(title)

@@ -57,7 +57,7 @@ def ablations(score: Callable, before, after):
 
     for order in permutations(names):
         steps = [frozenset(order[:i]) for i in range(len(order) + 1)]
-        found[order] = {name: scored(b) - scored(a) for name, a, b in zip(order, steps, steps[1:], strict=True)}
+        found[order] = {name: scored(b) - scored(a) for name, a, b in zip(order, steps[:-1], steps[1:], strict=True)}
     return found
 
 
