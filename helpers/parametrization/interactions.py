@@ -42,6 +42,12 @@ def jointly(score: Callable, options):
     return Chosen(grid[best], scores[best], len(grid))
 
 
+def at_random(table, trials, draws=5_000, seed=0):
+    """The best of `trials` different cells of a table of scores, drawn at random: float (draws,)."""
+    scores, rng = np.ravel(table), np.random.default_rng(seed)
+    return np.array([scores[rng.permutation(len(scores))[:trials]].max() for _ in range(draws)])
+
+
 def ablations(score: Callable, before, after):
     """What each change from `before` to `after` adds, in every order: {order: {setting: gain}}.
 
@@ -78,10 +84,17 @@ def choose_and_score(right: Callable, clusters, choose: Callable):
     """
     scores, chosen = np.zeros(len(clusters)), []
     for own in halves(clusters):
-        best = choose(lambda own=own, **settings: float(right(**settings)[own].mean()))
+        best = choose(_mean_over(right, own))
         scores[~own] = right(**best.settings)[~own]
         chosen.append(best)
     return scores, chosen
+
+
+def _mean_over(right, own):
+    def score(**settings):
+        return float(right(**settings)[own].mean())
+
+    return score
 
 
 def _checked(options, start, order):

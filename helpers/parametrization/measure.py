@@ -216,10 +216,11 @@ STRENGTHS = np.geomspace(1e-7, 10, 33)
 def strengths_by_size(sizes, dimensions=384, task="library", noise=0.0, seeds=range(8), strengths=STRENGTHS):
     """Ridge's whole path for every size: float (sizes, seeds, λ, 2), squared error and accuracy.
 
-    A seed draws its own split by source and its own training texts. dimensions: of the principal axes kept.
+    A seed draws its own split by source and its own training texts; wrong labels are drawn once, and only
+    training has them. dimensions: of the principal axes kept.
     """
     x, y, groups, classes = labelled(task, noise)
-    found = []
+    clean, found = labelled(task)[1], []  # what is wrong in training is right where it is scored
     for seed in tqdm(seeds, "ridge paths", leave=False, disable=len(seeds) * len(sizes) < 40):
         pool, held = two_parts(groups, y, seed)
         if max(sizes) > len(pool):
@@ -230,7 +231,7 @@ def strengths_by_size(sizes, dimensions=384, task="library", noise=0.0, seeds=ra
             reduced = centred @ np.linalg.svd(centred[pool], full_matrices=False)[2][:dimensions].T
         order = np.random.default_rng(seed).permutation(pool)
         found.append([
-            ridge_path(reduced[order[:n]], y[order[:n]], reduced[held], y[held], classes, strengths) for n in sizes
+            ridge_path(reduced[order[:n]], y[order[:n]], reduced[held], clean[held], classes, strengths) for n in sizes
         ])  # fmt: skip
     return np.array(found).swapaxes(0, 1)
 
