@@ -39,6 +39,7 @@ EXPERIMENT_MODULES = (
     "helpers.monitoring.alarms",
     "helpers.monitoring.day",
     "helpers.monitoring.drift",
+    "helpers.parametrization.recorded",
     "helpers.regularization",
     "helpers.scaling.batching",
     "helpers.scaling.caching",
