@@ -29,9 +29,10 @@ def doctor(arguments):
 
 
 def warm(arguments):
-    from . import baseline
+    from . import augmentation, baseline
 
     baseline.warm()
+    augmentation.warm()
 
 
 def bench(arguments):

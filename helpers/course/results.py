@@ -34,7 +34,12 @@ from tqdm import tqdm
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 # the lessons' modules that record results
-EXPERIMENT_MODULES = ("helpers.cross_validation", "helpers.regularization", "helpers.tuning.recorded")
+EXPERIMENT_MODULES = (
+    "helpers.augmentation.recorded",
+    "helpers.cross_validation",
+    "helpers.regularization",
+    "helpers.tuning.recorded",
+)
 PACKAGES = ("faiss-cpu", "hyperopt", "numpy", "pandas", "scikit-learn", "scipy", "sentence-transformers", "torch")
 
 
