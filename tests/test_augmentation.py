@@ -130,6 +130,13 @@ def test_corrupt_identifiers_spoils_only_identifiers():
     assert "linear_model" not in spoiled and "MultiIndex" not in spoiled
 
 
+def test_kept_names_counts_identifiers_and_numbers():
+    text = "Set fill_value to 0.5 in MultiIndex, see np.linalg.norm."
+    assert augmenters.kept_names(text, text) == 1
+    assert augmenters.kept_names(text, "Set fill_value to 0.5") == 0.5
+    assert augmenters.kept_names("No such word.", "x") is None
+
+
 def test_a_method_is_a_name_or_a_function():
     with pytest.raises(ValueError, match="method must be one of .*or a function; got 'magic'"):
         augmenters.augment([], "magic")
@@ -362,6 +369,23 @@ def test_tf_idf_sees_only_the_training_rows(material):
         effects.features(training, [test], "words")
     with pytest.raises(ValueError, match="name must be one of duplication.*got 'magic'"):
         material.arm("magic", np.arange(3))
+
+
+def test_copies_are_worth_nothing_and_independent_rows_all(material):
+    x = np.random.default_rng(0).normal(size=(4, 200, 30))
+    assert effects.intraclass_correlation(x) == pytest.approx(0, abs=0.02)
+    copies = np.repeat(x[:1], 4, axis=0)
+    assert effects.intraclass_correlation(copies) == pytest.approx(1)
+    assert effects.effective_rows(100, 5, 1) == 100 and effects.effective_rows(100, 5, 0) == 500
+    with pytest.raises(ValueError, match="at least two rows of two sources, got 1 of 200"):
+        effects.intraclass_correlation(x[:1])
+
+
+def test_a_loss_is_read_off_the_learning_curve():
+    assert effects.equivalent_documents([50, 100, 200], [1.2, 1.0, 0.8], 1.0) == pytest.approx(100)
+    assert effects.equivalent_documents([50, 100, 200], [1.2, 1.0, 0.8], 0.9) == pytest.approx(np.sqrt(2) * 100)
+    with pytest.raises(ValueError, match="losses must fall"):
+        effects.equivalent_documents([50, 100], [1.0, 1.1], 1.0)
 
 
 # ---- leakage

@@ -26,5 +26,5 @@ def warm():
     print("lesson 03, vectors of variants", flush=True)
     load_material()
     originals(load_library())
-    for kind in KINDS[:2]:
+    for kind in KINDS:
         variants(load_library(), kind)

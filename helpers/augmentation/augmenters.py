@@ -178,6 +178,12 @@ def _mistyped(word, rng):
 IDENTIFIER = re.compile(r"\w*[A-Za-z]\w*(?:[._]\w+)+|\b[a-z]+[A-Z]\w*|\b[A-Z][a-z]+[A-Z]\w*")
 
 
+def kept_names(text, variant):
+    """Share of a text's identifiers and numbers that its variant still has, None if the text has none."""
+    names = set(IDENTIFIER.findall(text)) | set(re.findall(r"\b\d+(?:\.\d+)?\b|\b\w+_\w+\b", text))
+    return np.mean([name in variant for name in names]) if names else None
+
+
 def corrupt_identifiers(texts, seed=0):
     """Spoil each identifier as people do from memory: without dots, underscores and capitals, one letter mistyped."""
 

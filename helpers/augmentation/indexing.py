@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ..assistant import corpus, models, retrieval
+from .augmenters import corrupt_identifiers, misspell
 from .sentences import sentences
 
 SIZE = 1500  # documents in the index
-KINDS = ("highlights", "summaries", "related")
+KINDS = ("highlights", "summaries", "related", "mistyped")
 ALIKE = 0.65  # cosine from which the guide's "related angles" are taken, at most MOST_RELATED of them
 MOST_RELATED = 5
 
@@ -79,6 +80,8 @@ def variants(documents, kind):
         rows = [(i, j) for i, near in enumerate(related(own.vectors)) for j in near]
         i, j = np.array(rows).T
         return Index(tuple(own.texts[at] for at in j), own.vectors[j], i)
+    if kind == "mistyped":  # the names as people remember them, and typing errors besides
+        return _index(corrupt_identifiers(misspell([d.text for d in documents])), range(len(documents)))
     raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
 
 
@@ -127,12 +130,12 @@ def related(vectors):
     return [[int(j) for j in row if cosines[i, j] >= ALIKE] for i, row in enumerate(nearest)]
 
 
-def questions(noise=None):
-    """(query vectors, position of the right document) of the test's described questions.
+def questions(noise=None, family="described"):
+    """(query vectors, position of the right document) of the test's questions of a family.
 
     noise: function of (texts, seed), such as `augmenters.misspell`.
     """
-    asked = corpus.load_questions("described", "test")
+    asked = corpus.load_questions(family, "test")
     position = {document.name: i for i, document in enumerate(load_library())}
     written = [question.text for question in asked]
     written = written if noise is None else noise(written, 0)
@@ -142,3 +145,17 @@ def questions(noise=None):
 def distinct(found):
     """How many different documents stand in each list: int array (queries,)."""
     return np.array([len(set(row)) for row in found.tolist()])
+
+
+def hits(index, queries, right, k, deduplicate):
+    """Is the right document among the first k? Bool array (queries,)."""
+    return (index.search(queries, k, deduplicate) == right[:, None]).any(axis=1)
+
+
+def described(index, queries, right):
+    """An index as a row of a table: rows, different documents in ten places, recall as listed and once each."""
+    row = {"rows": len(index), "documents in ten": distinct(index.search(queries, 10, False)).mean()}
+    for k in (3, 10):
+        row[f"recall@{k}"] = hits(index, queries, right, k, False).mean()
+        row[f"recall@{k}, once each"] = hits(index, queries, right, k, True).mean()
+    return row

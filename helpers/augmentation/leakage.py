@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
+from .. import evaluation
 from .effects import fit_path
 
 PROTOCOLS = ("augment, then split", "augment, then split by source", "split, then augment")
@@ -45,3 +46,16 @@ def cross_validated(material, block, methods, protocol, labels=None, folds=5, se
 def shuffled(material, block, seed):
     """The labels of a block in random order, so that they mean nothing: int array (sources,)."""
     return np.random.default_rng(seed).permutation([material.sources[i].label for i in block])
+
+
+def over_blocks(material, methods, protocol, at_random=False, blocks=5):
+    """What cross-validation reads on the first disjoint sets of 100 sources: an `evaluation.Interval` over the sets.
+
+    at_random: with each set's labels shuffled.
+    """
+    scores = []
+    for seed in range(blocks):
+        block = material.block(seed)
+        labels = shuffled(material, block, seed) if at_random else None
+        scores.append(cross_validated(material, block, methods, protocol, labels))
+    return evaluation.over_seeds(scores)

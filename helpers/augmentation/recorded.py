@@ -2,11 +2,16 @@
 
 import numpy as np
 
-from ..course.results import recorded
+from .. import evaluation
+from ..course.results import load, recorded
 from . import augmenters, effects, gate, texts, translate
 from . import paraphrase as paraphrasing
 
 LESSON = "03_augmentation"
+PENALTIES = {
+    "embeddings": effects.PENALTIES,
+    "TF-IDF": (3e-4, 1.5e-4, 1e-4, 7e-5, 5e-5, 3e-5, 2e-5, 1e-5, 5e-6),  # long sparse vectors want a weaker one
+}
 
 
 @recorded(LESSON, depends_on=(paraphrasing, texts.load_sources, texts.load_splits))
@@ -24,7 +29,7 @@ def comparison(*, sizes=(100, 300), representations=("embeddings", "TF-IDF"), se
     for representation in representations:
         arms = [a for a in effects.ARMS if representation == "embeddings" or a not in effects.IN_EMBEDDING_SPACE]
         for size in sizes:
-            scores = effects.compare(material, arms, test, seeds, size, representation)
+            scores = effects.compare(material, arms, test, seeds, size, representation, PENALTIES[representation])
             found[f"{representation}, {size}"] = {arm: _plain(one) for arm, one in scores.items()}
     return found
 
@@ -48,3 +53,16 @@ def _plain(scores):
         "log_loss": np.round(scores.log_loss, 4).tolist(),
         "accuracy": np.round(scores.accuracy, 4).tolist(),
     }
+
+
+def recorded_effects(score="log_loss"):
+    """Each arm minus duplication, as recorded: {"TF-IDF, 100": {arm: `evaluation.Interval`}}."""
+    found = {}
+    for setting, arms in load(LESSON, "comparison").values.items():
+        base = arms["duplication"][score]
+        found[setting] = {
+            arm: evaluation.over_seeds(np.subtract(scores[score], base))
+            for arm, scores in arms.items()
+            if arm != "duplication"
+        }
+    return found

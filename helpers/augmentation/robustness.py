@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..assistant import models
+from .augmenters import misspell
 from .effects import Rows, features, fit_path
 
 
@@ -25,3 +26,8 @@ def accuracies(material, arm, penalty, held_out, seeds, representation="embeddin
         for (name, rows), other in zip(held_out.items(), others, strict=True):
             found[name].append((head.log_probabilities(other).argmax(axis=1) == rows.targets.argmax(axis=1)).mean())
     return {name: np.array(scores) for name, scores in found.items()}
+
+
+def misspell_many(texts, seed=0):
+    """Typing errors in two words of five."""
+    return misspell(texts, seed, share=0.4)
