@@ -59,3 +59,12 @@ def over_blocks(material, methods, protocol, at_random=False, blocks=5):
         labels = shuffled(material, block, seed) if at_random else None
         scores.append(cross_validated(material, block, methods, protocol, labels))
     return evaluation.over_seeds(scores)
+
+
+def read_off(material, methods):
+    """`over_blocks` for every protocol: {protocol: {"true labels": Interval, "labels at random": Interval}}."""
+    names = {"true labels": False, "labels at random": True}
+    return {
+        protocol: {name: over_blocks(material, methods, protocol, at_random) for name, at_random in names.items()}
+        for protocol in PROTOCOLS
+    }
