@@ -42,10 +42,10 @@ def source(text, name="s", label=0):
 
 
 def test_a_full_stop_within_a_name_or_number_ends_no_sentence():
-    text = "The value is 3.14, e.g. np.array. Load it from a.npy if x != y. See https://a.b/c.html."
+    text = "The value is 3.14, e.g. np.array. Load it from a.npy where x != y holds. See https://a.b/c.html."
     assert sentences.sentences(text) == [
         "The value is 3.14, e.g. np.array.",
-        "Load it from a.npy if x != y.",
+        "Load it from a.npy where x != y holds.",
         "See https://a.b/c.html.",
     ]
     assert len(["3", "14 e", "g", " np", "array"]) == 5
