@@ -93,8 +93,8 @@ class Marian:
             name = self.names[source, target]
             local = Path(name).is_dir()
             try:
-                tokenizer = MarianTokenizer.from_pretrained(name, local_files_only=local)
                 model = MarianMTModel.from_pretrained(name, local_files_only=local)
+                tokenizer = MarianTokenizer.from_pretrained(name, local_files_only=local)
             except OSError as error:
                 raise TranslatorMissing(
                     f"{name} is neither on this machine nor can it be fetched ({str(error).splitlines()[0]}): "
