@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from helpers import evaluation
 from helpers.augmentation import (
     __main__,
     augmenters,
@@ -13,6 +14,7 @@ from helpers.augmentation import (
     indexing,
     leakage,
     paraphrase,
+    recorded,
     sentences,
     texts,
     translate,
@@ -386,6 +388,17 @@ def test_a_loss_is_read_off_the_learning_curve():
     assert effects.equivalent_documents([50, 100, 200], [1.2, 1.0, 0.8], 0.9) == pytest.approx(np.sqrt(2) * 100)
     with pytest.raises(ValueError, match="losses must fall"):
         effects.equivalent_documents([50, 100], [1.0, 1.1], 1.0)
+
+
+def test_recorded_effects_are_paired_differences():
+    effects_of = recorded.recorded_effects()
+    assert recorded.contrast("word edits", "duplication")["TF-IDF, 300"] == effects_of["TF-IDF, 300"]["word edits"]
+    up, down = evaluation.Interval(1, 0.5, 2), evaluation.Interval(-1, -2, -0.5)
+    assert recorded.counted([{"noise": up, "mixup": down, "related documents": down, "new documents": down}]) == (
+        2,
+        1,
+        1,
+    )
 
 
 # ---- leakage

@@ -6,18 +6,18 @@ from sklearn.model_selection import GroupKFold, KFold
 from .. import evaluation
 from .effects import fit_path
 
-PROTOCOLS = ("augment, then split", "augment, then split by source", "split, then augment")
+PROTOCOLS = ("augment, then split", "augment, then split by source", "split by module, then augment")
 PENALTY = 1e-4  # weak: a classifier that can learn its texts by heart
 
 
-def cross_validated(material, block, methods, protocol, labels=None, folds=5, seed=0):
+def cross_validated(material, block, methods, protocol, labels=None, penalty=PENALTY, folds=5, seed=0):
     """Accuracy that cross-validation reads on sources and their variants.
 
     block: positions of sources. methods: of the variants added to each source. protocol:
 
         augment, then split              random folds over all rows
         augment, then split by source    folds over sources; a test fold keeps its variants
-        split, then augment              folds over sources; a test fold has only originals
+        split by module, then augment    folds over classes and modules; a test fold has only originals
 
     labels: int array (sources of the block,), if not their own. Raises ValueError for an unknown protocol.
     """
@@ -32,13 +32,15 @@ def cross_validated(material, block, methods, protocol, labels=None, folds=5, se
     if protocol == "augment, then split":
         splits = KFold(folds, shuffle=True, random_state=seed).split(x)
     else:
-        splits = GroupKFold(folds, shuffle=True, random_state=seed).split(x, groups=owner)
+        module = np.unique([source.group for source in sources], return_inverse=True)[1]
+        groups = owner if protocol == "augment, then split by source" else module[owner]
+        splits = GroupKFold(folds, shuffle=True, random_state=seed).split(x, groups=groups)
     right = []
     for fitted, held_out in splits:
-        if protocol == "split, then augment":
+        if protocol == "split by module, then augment":
             held_out = held_out[original[held_out]]
         targets = np.eye(labels.max() + 1)[y[fitted]]
-        head = fit_path(x[fitted], targets, (PENALTY,), tolerance=1e-3)[0]
+        head = fit_path(x[fitted], targets, (penalty,), tolerance=1e-3)[0]
         right.append(head.log_probabilities(x[held_out]).argmax(axis=1) == y[held_out])
     return float(np.concatenate(right).mean())
 
@@ -48,16 +50,16 @@ def shuffled(material, block, seed):
     return np.random.default_rng(seed).permutation([material.sources[i].label for i in block])
 
 
-def over_blocks(material, methods, protocol, at_random=False, blocks=5):
+def over_blocks(material, methods, protocol, at_random=False, penalty=PENALTY, blocks=10):
     """What cross-validation reads on the first disjoint sets of 100 sources: an `evaluation.Interval` over the sets.
 
-    at_random: with each set's labels shuffled.
+    at_random: with each set's labels shuffled source by source, before the variants are added.
     """
     scores = []
     for seed in range(blocks):
         block = material.block(seed)
         labels = shuffled(material, block, seed) if at_random else None
-        scores.append(cross_validated(material, block, methods, protocol, labels))
+        scores.append(cross_validated(material, block, methods, protocol, labels, penalty))
     return evaluation.over_seeds(scores)
 
 

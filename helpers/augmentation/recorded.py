@@ -55,6 +55,12 @@ def _plain(scores):
     }
 
 
+def contrast(arm, other, score="log_loss"):
+    """One arm minus another, paired by seed, in each recorded setting: {"TF-IDF, 100": `evaluation.Interval`}."""
+    settings = load(LESSON, "comparison").values.items()
+    return {name: evaluation.over_seeds(np.subtract(arms[arm][score], arms[other][score])) for name, arms in settings}
+
+
 def recorded_effects(score="log_loss"):
     """Each arm minus duplication, as recorded: {"TF-IDF, 100": {arm: `evaluation.Interval`}}."""
     found = {}
@@ -66,3 +72,13 @@ def recorded_effects(score="log_loss"):
             if arm != "duplication"
         }
     return found
+
+
+def counted(settings):
+    """How many comparisons of pure variants with duplication there are, how many lower log loss, how many raise it.
+
+    settings: iterable of {arm: `evaluation.Interval`}. Arms that bring other documents are left out.
+    """
+    with_others = {arm for arm, added in effects.ARMS.items() if {"related", "new"} & set(added)}
+    pure = [effect for arms in settings for arm, effect in arms.items() if arm not in with_others]
+    return len(pure), sum(effect.high < 0 for effect in pure), sum(effect.low > 0 for effect in pure)
