@@ -29,11 +29,12 @@ def doctor(arguments):
 
 
 def warm(arguments):
-    from . import baseline
+    from . import augmentation, baseline
     from .monitoring import drift
     from .scaling.vector_search import corpora
 
     baseline.warm()
+    augmentation.warm()
     print("lesson 08, questions", flush=True)
     drift.load_traffic()
     corpora.warm()

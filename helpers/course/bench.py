@@ -100,6 +100,24 @@ def _hundred_datasets():
     return best_of(2, cross_validation.draws, texts, 100, range(100), cross_validation.PROTOCOLS)
 
 
+def _one_arm():
+    from ..augmentation import effects
+    from ..augmentation.texts import load_splits
+
+    material = effects.load_material()
+    rows = material.rows(load_splits().validation)
+    return best_of(2, effects.compare, material, ["word edits"], rows)
+
+
+def _round_trips():
+    from ..augmentation import augmenters, texts, translate
+
+    if translate.apertium_missing():
+        return float("nan")
+    written = [source.text for source in texts.load_splits().pool[:200]]
+    return best_of(3, augmenters.back_translation, written)
+
+
 def _share_of_generating(keep, asked=15):
     "Seconds of one setting, exactly, in percent of those of answering the same 150 questions by generating."
     from .. import baseline
@@ -235,4 +253,6 @@ BUDGETS = (
         "x",
     ),
     Budget("the same, 1,000,000 vectors", lambda: _approximate_over_exact(1_000_000), 1 / 30, "x", large=True),
+    Budget("one arm of augmentation, ten training sets, eleven penalties", _one_arm, 4),
+    Budget("200 texts translated to Spanish and back by Apertium", _round_trips, 4),
 )

@@ -35,6 +35,7 @@ from tqdm import tqdm
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 # the lessons' modules that record results
 EXPERIMENT_MODULES = (
+    "helpers.augmentation.recorded",
     "helpers.cross_validation",
     "helpers.monitoring.alarms",
     "helpers.monitoring.day",
