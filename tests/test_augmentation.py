@@ -92,6 +92,13 @@ def test_no_text_crashes_and_no_variant_is_empty(method):
     assert augmenters.augment([], method) == []
 
 
+@pytest.mark.parametrize("awkward", [[*AWKWARD[:4], *AWKWARD[-2:], ""], ["word " * 2_000]], ids=["short", "long"])
+def test_the_language_model_neither_crashes_nor_leaves_a_variant_empty(awkward):
+    variants = augmenters.augment([source(text) for text in awkward], "paraphrase")
+    assert len(variants) == sum(bool(text) for text in awkward)
+    assert all(v.text.strip() for v in variants)
+
+
 @pytest.mark.parametrize("method", BY_RULE[1:])
 def test_the_same_seed_gives_the_same_variant_whatever_stands_beside_it(method):
     pool = texts.load_splits().pool[:40]
