@@ -78,7 +78,8 @@ execute: warm ## run the notebooks again and store their outputs in place
 	$(PY) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	    --ExecutePreprocessor.timeout=600 $$(find $(NOTEBOOKS) -name '*.ipynb' -not -path '*/.*' | sort)
 
-docs: install ## write CLAIMS.md and ANSWERS.md again from the ledger and the notebooks
+docs: install ## fill references between lessons, and write CLAIMS.md and ANSWERS.md again
+	$(PY) -m helpers.course.references
 	$(PY) -m helpers.course.claims
 	$(PY) -m helpers.course.answers
 
