@@ -179,10 +179,10 @@ def test_every_configuration_of_the_front_has_seconds_for_every_question():
     assert {name: len(values) for name, values in found.items()} == {"guess by name": 3, "stub": 3}
 
 
-def test_the_name_guesser_is_right_about_as_often_as_the_design_has_it():
+def test_a_guesser_that_counts_the_document_itself_is_a_little_better_than_the_design():
     guesser = serving.NameGuesser()
-    right = [guesser.ask(q.text).text == q.answer for q in DESCRIBED]
-    assert np.mean(right) == pytest.approx(baseline.guess_right("described", "development").mean(), abs=0.06)
+    right = np.mean([guesser.ask(q.text).text == q.answer for q in DESCRIBED])
+    assert baseline.guess_right("described", "development").mean() <= right < 0.65
 
 
 def test_memory_counts_the_vectors_by_hand():

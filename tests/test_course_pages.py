@@ -41,7 +41,7 @@ def test_a_highlight_quotes_the_ledger_and_its_number_is_a_reference(monkeypatch
     row = highlights.Highlight("S26", measured, "06_vector_search.ipynb")
     monkeypatch.setattr(highlights, "HIGHLIGHTS", (row,))
     *_, last = highlights.render().splitlines()
-    assert last.startswith("| IndexFlatL2 is approximate search ([S26](CLAIMS.md#s26)) | IVF is [32 times](notebooks/06")
+    assert last.startswith("| IndexFlatL2 is approximate search ([S26](CLAIMS.md#s26)) | IVF is [32 times](notebooks/")
     assert last.endswith(" | wrong | [06](notebooks/06_vector_search.ipynb) |")
 
 

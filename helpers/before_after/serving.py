@@ -19,7 +19,11 @@ def lesson_00():
 
 
 class NameGuesser:
-    """Answers without reading anything: what a parameter of that name most often defaults to."""
+    """Answers without searching: what a parameter of that name most often defaults to.
+
+    It counts all documents, the one that is asked about too, as a program could; the questions' design leaves that
+    one out, and so makes the guess right in exactly half of them.
+    """
 
     def ask(self, question, seed=0):
         """An `Answer`, as `Assistant.ask` gives it."""

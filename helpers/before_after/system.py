@@ -1,8 +1,8 @@
 """The assistant under the guide's settings, and with any of six steps that the lessons led to.
 
-A *plan* is a set of names of steps. The empty plan is the guide's configuration; `ALL` is the assistant after the
-course. Every plan is a real assistant (`assistant(plan)`), and can be scored exactly on many questions at once
-(`chances`).
+A *plan* is a set of names of steps. The empty plan is the guide's configuration, `AFTER` the assistant after the
+course, with five of them. Every plan is a real assistant (`assistant(plan)`), and can be scored exactly on many
+questions at once (`chances`).
 """
 
 import re
@@ -24,14 +24,6 @@ STEPS = {  # in the order in which the lessons suggest them
     "facts": "only documents that have the parameter and the kind that were asked for",
     "quotation": "search with the quoted description alone",
     "read": "read the default from the signature instead of generating it",
-}
-LESSON_OF = {
-    "greedy": "01_tuning.ipynb",
-    "one document": "09_parametrization.ipynb",
-    "words": "00_the_question.ipynb",
-    "facts": "06_vector_search.ipynb",
-    "quotation": "00_the_question.ipynb",
-    "read": "00_the_question.ipynb",
 }
 GUIDES, ALL = frozenset(), frozenset(STEPS)
 AFTER = ALL - {"quotation"}  # chosen on development questions: see the lesson

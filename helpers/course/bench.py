@@ -200,6 +200,19 @@ def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learnin
                 loss(logits, labels), (logits.argmax(dim=1) == labels).float().mean()
 
 
+def _after_over_before():
+    "Seconds of a described question to the assistant after lesson 10, over those to lesson 00's."
+    import numpy as np
+
+    from ..assistant import corpus
+    from ..before_after import serving, system
+
+    asked = {"before": serving.lesson_00(), "after": system.assistant(system.AFTER)}
+    texts = [question.text for question in corpus.load_questions("described", "development")[:4]]
+    found = serving.seconds(asked, texts)
+    return float(np.median(found["after"]) / np.median(found["before"]))
+
+
 def _drift_test():
     import numpy as np
 
@@ -253,6 +266,7 @@ BUDGETS = (
         "x",
     ),
     Budget("the same, 1,000,000 vectors", lambda: _approximate_over_exact(1_000_000), 1 / 30, "x", large=True),
+    Budget("a described question after the course, over lesson 00's", _after_over_before, 0.1, "x"),
     Budget("one arm of augmentation, ten training sets, eleven penalties", _one_arm, 4),
     Budget("200 texts translated to Spanish and back by Apertium", _round_trips, 4),
 )
