@@ -7,6 +7,7 @@ import pytest
 from helpers import baseline
 from helpers.assistant import GUIDE, corpus
 from helpers.before_after import ablation, classifier, figures, recorded, serving, system
+from helpers.before_after.__main__ import main
 from helpers.course import results
 
 DESCRIBED, NAMED = (corpus.load_questions(family, "development") for family in ("described", "named"))
@@ -213,3 +214,13 @@ def test_each_opening_of_the_test_is_kept_and_none_is_hidden(monkeypatch):
 def test_the_lesson_chooses_its_plan_on_development_questions_alone():
     asked = {q.source for family in corpus.FAMILIES for q in corpus.load_questions(family, "development")}
     assert not asked & {q.source for q in corpus.load_questions("described", "test")}
+
+
+def test_the_command_prints_each_step_with_its_effect(capsys):
+    main(["--order", "facts", "read", "--family", "named"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("facts") and second.startswith("read")
+    assert "-> 1.000" in second
+    with pytest.raises(SystemExit):
+        main(["--order", "facts", "facts"])
+    assert "each step once" in capsys.readouterr().err

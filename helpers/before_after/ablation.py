@@ -86,3 +86,19 @@ def over_all_orders(family="described", steps=FORWARD, score=chances):
                 effects.append(float(effect.mean()))
         found[name] = evaluation.mean(total, **_design(family)), min(effects), max(effects)
     return found
+
+
+def judged(plan, questions):
+    """What a plan is worth beyond one accuracy, on these questions: {measure: float}.
+
+    recall@1, @3, @10; right answers; the share of these that rest on the right document; right answers where the
+    default is not the usual one for its name.
+    """
+    ranks, right = recorded.ranks(plan, questions), system.chances(plan, questions)
+    unusual = np.array([not question.usual for question in questions])
+    recall = {f"recall@{k}": float(((ranks >= 1) & (ranks <= k)).mean()) for k in (1, 3, 10)}
+    return recall | {
+        "right": float(right.mean()),
+        "from the right document": float((right * (ranks == 1)).sum() / right.sum()),
+        "unusual defaults": float(right[unusual].mean()),
+    }
