@@ -194,7 +194,8 @@ def test_memory_counts_the_vectors_by_hand():
 
 
 def test_a_slice_of_the_generated_answers_agrees_with_the_record():
-    again = recorded.generation(questions=2, families=("described",), contexts=("one document + words + facts",))
+    context = "no threshold + one document + words + facts"
+    again = recorded.generation(questions=2, families=("described",), contexts=(context,))
     kept = results.load(recorded.LESSON, "generation").values["described"]
     for context, sampled in again["described"].items():
         for name, values in sampled.items():

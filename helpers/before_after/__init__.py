@@ -9,10 +9,12 @@ it the one opening of the test questions.
 def warm():
     """Compute and keep what the language model makes of the prompts that the notebook reads again."""
     from ..assistant import corpus
-    from . import ablation, recorded, system
+    from . import ablation, controls, recorded, system
 
-    for family in corpus.FAMILIES:
+    questions = {family: corpus.load_questions(family, "development") for family in corpus.FAMILIES}
+    for family, own in questions.items():
         print(f"lesson 10, {family} questions", flush=True)
-        questions = corpus.load_questions(family, "development")
-        recorded.final_systems(questions, family)
-    ablation.in_order(ablation.FORWARD, score=lambda plan, family: system.chances(plan, questions))
+        recorded.final_systems(own, family)
+    for order in (ablation.FORWARD, ablation.BACKWARD):
+        ablation.in_order(order, score=lambda plan, family: system.chances(plan, questions[family]))
+    system.chances(system.AFTER, controls.reworded(questions["described"], "parameter misspelt"))

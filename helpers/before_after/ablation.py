@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
+from scipy import stats
 
 from .. import evaluation
 from ..assistant import corpus
@@ -102,3 +103,15 @@ def judged(plan, questions):
         "from the right document": float((right * (ranks == 1)).sum() / right.sum()),
         "unusual defaults": float(right[unusual].mean()),
     }
+
+
+def questions_needed(before, after, power=0.8, level=0.05):
+    """How many questions each of two independent samples needs to see this difference of shares: a float.
+
+    By the normal approximation, two-sided. Raises ValueError if the shares are equal.
+    Source: Fleiss, Levin & Paik 2003, Statistical Methods for Rates and Proportions, ch. 4.
+    """
+    if before == after:
+        raise ValueError(f"before and after are both {before}: no number of questions shows a difference")
+    z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
+    return float(z**2 * (before * (1 - before) + after * (1 - after)) / (after - before) ** 2)

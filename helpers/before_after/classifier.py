@@ -105,7 +105,10 @@ RECIPES = {  # of the final comparison: (steps, recipe in their place)
 
 
 def compared(seeds, part="development"):
-    """Before, the guide's recipe and after, and their differences: {recipe: {metric: [estimate, low, high]}}."""
+    """Before, the guide's recipe (both on `LABELS` texts) and after: {recipe: {metric: [estimate, low, high]}}.
+
+    With "after − before" and "after − guide", which is a difference of recipe and of labels.
+    """
     scores = {name: scored(plan, seeds, part, recipe) for name, (plan, recipe) in RECIPES.items()}
     table = {name: {m: _listed(i) for m, i in summary(found, part).items()} for name, found in scores.items()}
     for name, other in (("after − before", "before"), ("after − guide", "guide")):
@@ -122,6 +125,12 @@ def differences(scores, others, part="development"):
         "log loss": evaluation.paired_difference(scores["loss"], others["loss"], clusters=clusters),
         "gap": evaluation.over_seeds(scores["gap"] - others["gap"]),
     }
+
+
+def at_equal_labels(seeds, part="development"):
+    """After minus the guide's recipe, both with all labels: {metric: [estimate, low, high]}."""
+    after, guide = scored(RECIPES["after"][0], seeds, part), scored(("all labels",), seeds, part, GUIDE)
+    return {metric: _listed(interval) for metric, interval in differences(after, guide, part).items()}
 
 
 def in_orders(seeds, part="development"):

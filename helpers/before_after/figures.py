@@ -35,6 +35,12 @@ def orders(forward, backward, average, title):
     return made
 
 
+def in_points(rows, title, xlabel):
+    """`plots.differences` in points: rows are {name: Interval} of shares, hollow where the interval includes zero."""
+    scaled = {n: evaluation.Interval(*(100 * x for x in (i.estimate, i.low, i.high))) for n, i in rows.items()}
+    return plots.differences(scaled, title, f"{xlabel}, points (hollow: interval includes 0)")
+
+
 def front(latencies, scores, title, budget=None):
     """Right answers against the time of a request, and the Pareto front: what nothing else beats in both.
 
@@ -89,8 +95,10 @@ def chooser(questions):
             bars[f"{family} questions"] = evaluation.mean(ablation.chances(plan, family), **designs[family])
         asked = questions["described"]
         hits = system.found(plan & system.SEARCHING, asked) == system.right_documents(asked)[:, None]
-        title = f"{len(plan)} of {len(system.STEPS)} steps"
+        title = " + ".join(name for name in system.STEPS if name in plan) or "the guide's settings"
         told = ", ".join(f"recall@{k} {hits[:, :k].any(axis=1).mean():.2f}" for k in (1, 3, 10))
-        return plots.bars(bars, title, "share of right answers"), f"described questions: {told}"
+        drawn = plots.bars(bars, title, "share of right answers")
+        drawn.axes[0].set_xlim(0, 1.1)
+        return drawn, f"described questions: {told}"
 
     return widgets.explorer({name: ("off", "on") for name in system.STEPS}, show)

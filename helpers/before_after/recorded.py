@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from .. import baseline, evaluation, training
+from .. import baseline, evaluation
 from ..assistant import corpus
 from ..assistant.agent import Assistant
 from ..course.results import load, recorded
@@ -14,8 +14,8 @@ from . import classifier, serving, system
 
 LESSON = "10_the_answer"
 PROMPTED_BY = {  # the steps that change what the language model reads, by family; named questions quote nothing
-    "described": ("one document", "words", "facts", "quotation"),
-    "named": ("one document", "words", "facts"),
+    "described": ("no threshold", "one document", "words", "facts", "quotation"),
+    "named": ("no threshold", "one document", "words", "facts"),
 }
 
 
@@ -26,8 +26,8 @@ def context(plan, family):
 
 
 @recorded(LESSON, depends_on=[evaluation.ExpectedAnswers, Assistant.prompt, system.Search, system.config_of,
-                              system.facts, system.quotation, system.whole_docstrings, system.found, system.shown,
-                              system.generated])  # fmt: skip
+                              system.facts, system.documents_with, system.quotation, system.whole_docstrings,
+                              system.found, system.shown, system.generated])  # fmt: skip
 def generation(*, questions=150, families=("described", "named"), contexts=None):
     """How likely the language model answers the development questions rightly, by the steps that change its prompt.
 
@@ -48,7 +48,8 @@ def generation(*, questions=150, families=("described", "named"), contexts=None)
 
 
 SERVING = [serving.configurations, serving.seconds, serving.shares, serving.search_seconds, system.Search,
-           system.Reader, system.whole_docstrings, system.config_of, Assistant]  # fmt: skip
+           system.Reader, system.whole_docstrings, system.documents_with, system.fields, system.config_of,
+           Assistant]  # fmt: skip
 
 
 @recorded(LESSON, depends_on=SERVING)
@@ -63,7 +64,7 @@ def requests(*, questions=12, copies=(1, 4, 16, 64)):
     configurations = serving.configurations()
     measured = serving.seconds(configurations, asked)
     reference = np.median(measured["lesson 00: fused"])
-    staged = {name: one for name, one in configurations.items() if name != "guess by name"}
+    staged = {name: one for name, one in configurations.items() if "guess" not in name}
     return {
         "seconds": {name: _rounded(values / reference, 6) for name, values in measured.items()},
         "shares": {name: _shares(serving.shares(one, asked)) for name, one in staged.items()},
@@ -83,12 +84,6 @@ def three_documents(*, questions=150):
     """
     asked = corpus.load_questions("described", "development")[:questions]
     return {"right": _rounded(system.generated(serving.GENERATED, asked, top_k=3))}
-
-
-@recorded(LESSON, depends_on=[classifier, training.fit])
-def head(*, seeds=tuple(range(10))):
-    """The small head's steps in two orders, on development texts: {order: {step: {metric: [estimate, low, high]}}}."""
-    return classifier.in_orders(seeds)
 
 
 # ---- the test questions

@@ -1,13 +1,14 @@
-"""The assistant under the guide's settings, and with any of six steps that the lessons led to.
+"""The assistant under the guide's settings, and with any of seven steps that the lessons led to.
 
 A *plan* is a set of names of steps. The empty plan is the guide's configuration, `AFTER` the assistant after the
-course, with five of them. Every plan is a real assistant (`assistant(plan)`), and can be scored exactly on many
+course, with six of them. Every plan is a real assistant (`assistant(plan)`), and can be scored exactly on many
 questions at once (`chances`).
 """
 
 import re
+from collections import defaultdict
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -19,11 +20,12 @@ from ..assistant.config import GUIDE
 
 STEPS = {  # in the order in which the lessons suggest them
     "greedy": "temperature 0 instead of 0.7",
-    "one document": "one document instead of three above a cosine of 0.3",
+    "no threshold": "a threshold of 0 instead of 0.3",
+    "one document": "one document instead of three",
     "words": "words of the whole docstring instead of vectors of its head",
     "facts": "only documents that have the parameter and the kind that were asked for",
-    "quotation": "search with the quoted description alone",
     "read": "read the default from the signature instead of generating it",
+    "quotation": "search with the quoted description alone",
 }
 GUIDES, ALL = frozenset(), frozenset(STEPS)
 AFTER = ALL - {"quotation"}  # chosen on development questions: see the lesson
@@ -47,8 +49,10 @@ def config_of(plan, **changes):
     plan, changed = checked(plan), {"max_seq_length": 256, "chunk_size": 256, "max_tokens": 64}
     if "greedy" in plan:
         changed |= {"temperature": 0.0, "top_p": 1.0}
+    if "no threshold" in plan:
+        changed |= {"similarity_threshold": 0.0}
     if "one document" in plan:
-        changed |= {"top_k": 1, "similarity_threshold": 0.0}
+        changed |= {"top_k": 1}
     if "words" in plan:
         changed |= {"method": "lexical"}
     changed |= {"keyword_threshold": 3 if "read" in plan else NO_LOOKUP}
@@ -96,13 +100,24 @@ def facts(question):
     return asked_parameter(question), kind[1] if kind else None
 
 
-@cache
+@lru_cache(maxsize=1)
+def fields():
+    """The index behind the filter: ({parameter: int array of documents with a default for it}, {kind: bool mask})."""
+    documents, positions = corpus.load_documents(), defaultdict(list)
+    for position, document in enumerate(documents):
+        for parameter, _ in document.defaults:
+            positions[parameter].append(position)
+    kinds = {kind: np.array([d.kind == kind for d in documents]) for kind in ("class", "function", "method")}
+    return {parameter: np.array(own) for parameter, own in positions.items()}, kinds
+
+
 def documents_with(parameter, kind):
     """Which documents have a default for this parameter, and are of this kind: bool (documents,). None: any."""
-    return np.array([
-        (parameter is None or parameter in dict(d.defaults)) and (kind is None or d.kind == kind)
-        for d in corpus.load_documents()
-    ])  # fmt: skip
+    parameters, kinds = fields()
+    allowed = np.full(len(corpus.load_documents()), parameter is None)
+    if parameter in parameters:
+        allowed[parameters[parameter]] = True
+    return allowed & kinds[kind] if kind else allowed
 
 
 def _queries(plan, questions):
@@ -222,7 +237,7 @@ def read(plan, questions, **changes):
     """
     scores, named = [], looked_up(questions)
     for question, known, documents in zip(questions, named, shown(plan, questions, **changes), strict=True):
-        answer = known or read_off(question.parameter, documents)
+        answer = known or read_off(asked_parameter(question.text), documents)
         scores.append(np.nan if answer is None else float(answer[0] == question.answer))
     return np.array(scores)
 

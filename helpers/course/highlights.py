@@ -11,6 +11,7 @@ from .claims import load_claims
 from .references import NOTEBOOKS, fill
 
 README = NOTEBOOKS.parent / "README.md"
+LEAD = "The guide's words, and what the lessons measured; [CLAIMS.md](CLAIMS.md) has all of its claims."
 START, END = "<!-- highlights: made by `make docs` -->", "<!-- end of the highlights -->"
 
 
@@ -47,13 +48,14 @@ HIGHLIGHTS = (
     ),
     Highlight(
         "R28",
-        "[](02_regularization.ipynb#dropout_gain) on clean labels, not distinguishable from zero; early stopping "
-        "[](02_regularization.ipynb#stopping_gain) with 40 of 100 labels wrong",
+        "dropout `0.5`: [](02_regularization.ipynb#dropout_gain) on clean labels, not distinguishable from zero; "
+        "early stopping [](02_regularization.ipynb#stopping_gain) with 40 of 100 labels wrong",
         "02_regularization.ipynb",
     ),
     Highlight(
         "A03",
-        "they are worth [](03_augmentation.ipynb#three_worth) documents, and the interval includes 100",
+        "trained on, they are worth [](03_augmentation.ipynb#three_worth) real documents, and the interval includes "
+        "100",
         "03_augmentation.ipynb",
     ),
     Highlight(
@@ -96,8 +98,8 @@ HIGHLIGHTS = (
 
 def render(folder=NOTEBOOKS):
     """The table as Markdown, for a page at the top of the repository. Raises LookupError naming a claim or number."""
-    claims, lines = {claim.id: claim for claim in load_claims()}, ["| the guide | measured here | verdict | lesson |"]
-    lines.append("| --- | --- | --- | --- |")
+    claims = {claim.id: claim for claim in load_claims()}
+    lines = [LEAD, "", "| the guide | measured here | verdict | lesson |", "| --- | --- | --- | --- |"]
     for row in HIGHLIGHTS:
         if row.claim not in claims:
             raise LookupError(f"the ledger has no claim {row.claim!r}")
