@@ -39,8 +39,8 @@ def sizes(points, batch, title):
 def predicted(numbers, alone, together, ranks, batch, network, worker=1.0):
     """Predicted speed-up over one worker if every rank brings `batch` texts of its own (weak scaling).
 
-    numbers: parameters, a number or an array. alone, together: `model.Cost`s measured here. network: a key of `NETWORKS`.
-    worker: how many times as fast as a core here a worker computes. On this machine cores also share the memory.
+    numbers: parameters, a number or an array. alone, together: `model.Cost`s measured here. network: a key of
+    `NETWORKS`. worker: how many times as fast as a core here a worker computes. Cores here also share their memory.
     """
     if network == "this machine" and worker == 1:
         compute, cost = together.worker(numbers, batch), together

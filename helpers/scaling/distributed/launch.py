@@ -103,17 +103,18 @@ class Ranks:
                 if answers[rank][0] in ("died", "failed"):  # the others would only wait for it
                     until = min(until, time.monotonic() + GRACE)
         if waiting or any(kind != "done" for kind, _ in answers.values()):
-            self.close()
-            raise _error(answers, sorted(waiting), limit, [process.exitcode for process in self._processes])
+            codes = [process.exitcode for process in self._processes]
+            self.close(patience=0)
+            raise _error(answers, sorted(waiting), limit, codes)
         return [answers[rank][1] for rank in sorted(answers)]
 
-    def close(self):
-        """End every rank: kindly, then surely."""
+    def close(self, patience=GRACE):
+        """End every rank: kindly, and after `patience` seconds surely."""
         for pipe in self._pipes:
             pipe.close()
         self._pipes = []
         for process in self._processes:
-            process.join(GRACE)
+            process.join(patience)
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -30,8 +30,8 @@ def power_law(data, sizes=(72, 144, 288, 576), target=1152, penalty=3.0, seeds=r
     """Held-out loss by number of training texts, and what a power law fitted to `sizes` promises at `target`.
 
     Each seed draws one order of the texts, fits its own law, and is asked for its own target. Returns {"sizes",
-    "losses": float array (seeds, sizes and target), "promised": (seeds,), "missed": an `evaluation.Interval` of measured
-    minus promised over seeds, given these held-out texts}. Source: Hestness et al. 2017, arXiv:1712.00409.
+    "losses": float array (seeds, sizes and target), "promised": (seeds,), "missed": an `evaluation.Interval` of
+    measured minus promised over seeds, given these held-out texts}. Source: Hestness et al. 2017, arXiv:1712.00409.
     """
     losses = np.empty((len(seeds), len(sizes) + 1))
     for row, seed in enumerate(seeds):

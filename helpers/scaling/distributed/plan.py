@@ -31,8 +31,8 @@ class Plan:
 def embedding(documents, rate, deadline, price, shard=10_000, hours_between_failures=100.0):
     """Embed so many documents until a deadline: a `Plan`.
 
-    rate: documents a second of one machine, measured. deadline: hours. price: of a machine for an hour. shard: documents
-    of a task. hours_between_failures: of one machine, on average; an assumption.
+    rate: documents a second of one machine, measured. deadline: hours. price: of a machine for an hour. shard:
+    documents of a task. hours_between_failures: of one machine, on average; an assumption.
     """
     for name, value in {"documents": documents, "rate": rate, "deadline": deadline, "shard": shard,
                         "hours_between_failures": hours_between_failures}.items():  # fmt: skip

@@ -33,6 +33,22 @@ def embedding(*, texts=256, ranks=2, rounds=5):
     return found | {"texts": texts, "cores": launch.cores()}
 
 
+@recorded(LESSON, depends_on=[sharding])
+def memory(*, width=4280, ranks=2, rounds=3):
+    """By how much the most memory of a rank grows while it trains, over the bytes of the weights: {way: list}.
+
+    Of the rank that needs most, in fresh processes that have trained a small model before, so that code does not count.
+    """
+    found = {way: [] for way in sharding.WAYS}
+    for _ in tqdm(range(rounds), "rounds", leave=False):
+        for way in sharding.WAYS:
+            with launch.Ranks(ranks, limit=100) as started:
+                started.run(sharding.held, way, 64)
+                held = started.run(sharding.held, way, width)
+            found[way].append(max(each["peak"] for each in held) / (4 * held[0]["numbers"]))
+    return {"peak": found}
+
+
 def medians(points):
     """Each point with the median of its rounds: a list of dicts, see `model.fit`."""
     arms = (*measuring.ALONE, *measuring.TOGETHER)

@@ -1,5 +1,7 @@
 """What one rank must hold: weights, gradients and optimizer state, as a replica or as a shard of them."""
 
+import sys
+
 import psutil
 import torch
 import torch.distributed as dist
@@ -14,11 +16,13 @@ def held(way, width, inputs=384, classes=5, steps=2, seed=0):
 
     way: one of `WAYS`: "DDP" keeps all on every rank, "ZeRO-1" shards the optimizer's state, "FSDP" weights, gradients
     and state (`fully_shard`). width: of the two hidden layers. Every rank gets texts of its own.
-    Returns {"weights", "gradients", "optimizer": bytes in this rank's tensors, "numbers": parameters of the whole model,
-    "loss": of the last step averaged over ranks, "same": are all weights the same on every rank?}.
+    Returns {"weights", "gradients", "optimizer": bytes in this rank's tensors, "numbers": parameters of the whole
+    model, "loss": of the last step averaged over ranks, "same": are all weights the same on every rank?, "peak": by how
+    many bytes the most that this process ever had in memory exceeds what it had before}.
     """
     if way not in WAYS:
         raise ValueError(f"way must be one of {', '.join(WAYS)}; got {way!r}")
+    before = memory()
     model = mlp(inputs, width, classes, seed)
     numbers = sum(p.numel() for p in model.parameters())
     model, optimizer = prepared(way, model)
@@ -32,6 +36,7 @@ def held(way, width, inputs=384, classes=5, steps=2, seed=0):
     found = {"weights": total(model.parameters()), "gradients": total(p.grad for p in model.parameters())}
     states = getattr(optimizer, "optim", optimizer).state.values()  # ZeRO's own shard is in its inner optimizer
     found["optimizer"] = total(value for state in states for value in state.values())
+    found["peak"] = peak_memory() - before
     return found | {"numbers": numbers, "loss": averaged(loss), "same": agreed(model) if way == "DDP" else None}
 
 
@@ -86,8 +91,7 @@ def agreed(model):
 
 def peak_memory():
     """The most memory that this process has had in use so far, in bytes."""
-    import resource
-    import sys
+    import resource  # not on Windows
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most

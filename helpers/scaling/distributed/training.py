@@ -19,6 +19,7 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -106,10 +107,10 @@ def loader(data, settings):
 def train(data, settings, checkpoint=None, limit=60.0, store=None, fault="", progress=False):
     """Train on this rank together with the others. Returns a dict, the same on every rank but for what it says it saw.
 
-    data: a `data.Data`. checkpoint: a file to go on from, written by rank 0 after each epoch. store: where ranks say how
-    far they are. fault: "kill:RANK:EPOCH" or "hang:RANK:EPOCH", to see what happens then.
-    Returns "weights" and "gradient" of the last step (flat tensors), "losses" of this rank, "seen" (a list of positions
-    for each epoch), "steps", "resumed_from" (an epoch).
+    data: a `data.Data`. checkpoint: a file to go on from, written by rank 0 after each epoch. store: where ranks say
+    how far they are. fault: "kill:RANK:EPOCH" or "hang:RANK:EPOCH", to see what happens then.
+    Returns "weights" and "gradient" of the last step (flat tensors), "losses" of this rank, "seen" (a list of
+    positions for each epoch), "steps", "resumed_from" (an epoch), "model".
     """
     rank, ranks, device = place()
     plain = network(data.x.shape[1], data.classes, settings.width, settings.dropout, settings.seed).to(device)
@@ -125,7 +126,8 @@ def train(data, settings, checkpoint=None, limit=60.0, store=None, fault="", pro
             order.set_epoch(epoch)  # without it, every epoch has the same order
         seen.append([])
         break_here(fault, rank, epoch)
-        for number, (vectors, labels, positions) in enumerate(batches, start=1):
+        full = len(batches) // settings.accumulate * settings.accumulate  # what is left over would leak into a step
+        for number, (vectors, labels, positions) in enumerate(islice(batches, full), start=1):
             whole = number % settings.accumulate == 0
             seen[-1] += positions.tolist()
             with nullcontext() if whole or ranks == 1 else model.no_sync():  # gradients add up here, unsent
@@ -160,7 +162,8 @@ def save(path, model, optimizer, epoch, step, rank):
     if path is None or rank > 0:
         return
     partial = Path(f"{path}.partial")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}, partial)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}
+    torch.save(state, partial)
     os.replace(partial, path)
 
 
@@ -195,7 +198,8 @@ def backward(loss, store, rank, ranks, step, limit):
         if not late:
             raise
         names = ", ".join(f"rank {other}" for other in late)
-        raise TimeoutError(f"{names} has not reached step {step} within {limit:g} seconds; rank {rank} waited") from error
+        reason = f"{names} has not reached step {step} within {limit:g} seconds; rank {rank} waited"
+        raise TimeoutError(reason) from error
 
 
 def break_here(fault, rank, epoch):
@@ -213,7 +217,8 @@ def break_here(fault, rank, epoch):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser("python -m helpers.scaling.distributed.training", description=__doc__.split("\n")[0])
+    name = "python -m helpers.scaling.distributed.training"
+    parser = argparse.ArgumentParser(name, description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="an .npz file that data.Data.save wrote")
     parser.add_argument("--checkpoint", help="go on from this file if it exists, and keep it up to date")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds that ranks wait for each other")
