@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,18 @@ def test_tasks_score_a_list_as_a_loop_does(ray_here):
 def test_an_objective_that_raises_names_its_settings(ray_here):
     with pytest.raises(RuntimeError, match=r"settings 1, \{'x': 0\}: ZeroDivisionError"):
         cluster.evaluate(lambda x: 1 / x, [{"x": 1}, {"x": 0}], progress=False)
+
+
+def test_an_objective_that_workers_cannot_import_is_refused(ray_here, monkeypatch):
+    nowhere = types.ModuleType("nowhere")
+    exec("def lost(x): return x", vars(nowhere))
+    monkeypatch.setitem(sys.modules, "nowhere", nowhere)
+    for call in (
+        lambda: cluster.evaluate(nowhere.lost, [{"x": 1}]),
+        lambda: cluster.tune(nowhere.lost, {"x": hp.uniform("x", 0, 1)}, 2),
+    ):
+        with pytest.raises(ValueError, match="objective 'lost' cannot be sent to a worker.*nowhere"):
+            call()
 
 
 class SameSeeds:

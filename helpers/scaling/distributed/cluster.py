@@ -78,9 +78,10 @@ def session(num_cpus=2, timeout=60):
     ray = _ray()
     if ray.is_initialized():
         raise RuntimeError("a Ray session is open already: use it, or leave it first (ray.shutdown())")
-    with _environment(local=not address), _quiet(ray, local=not address), _sigterm_kept():
+    loopback = not address or _on_loopback(ray, address)
+    with _environment(local=not address), _sigterm_kept(), _quiet(loopback):
         if address:
-            _reach(address, timeout)
+            _reach(address, timeout, loopback)
         folder = None if address else tempfile.mkdtemp(prefix="ray-", dir=_short_folder())
         before = set(psutil.Process().children())
         started = []
@@ -99,7 +100,9 @@ def session(num_cpus=2, timeout=60):
 
 def _init(ray, address, folder, num_cpus):
     quiet = {"log_to_driver": False, "configure_logging": False}
-    code = ray.job_config.JobConfig(_py_driver_sys_path=[str(ROOT)])  # workers import this package from where it is
+    # what can be imported here can be imported by workers on this machine, such as the objective's module
+    paths = [str(ROOT), *(os.path.abspath(path) for path in sys.path)]
+    code = ray.job_config.JobConfig(_py_driver_sys_path=list(dict.fromkeys(paths)))
     if address:
         ray.init(address=address, job_config=code, **quiet)
     else:
@@ -109,22 +112,24 @@ def _init(ray, address, folder, num_cpus):
         )  # fmt: skip
 
 
-def _reach(address, timeout):
+def _reach(address, timeout, loopback):
     "Is there a cluster? Asked from a process of its own, since a failed ray.init may hang, or end its process."
     mend = (
         "Start a cluster with `ray start --head` and take the address that it prints, on a machine that is part of "
         "it, or unset RAY_ADDRESS to start Ray on this machine"
     )
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, port = _host_and_port(address)
     try:
-        if host and port.isdecimal():
-            socket.create_connection((host.strip("[]"), int(port)), timeout=min(timeout, 10)).close()
+        if host and port:
+            socket.create_connection((host, port), timeout=min(timeout, 10)).close()
         elif address != "auto":
             raise OSError("an address is host:port, such as 10.0.0.1:6379")
         joining = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False); ray.shutdown()"
+        network = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if loopback else "1"}
         subprocess.run(
-            [sys.executable, "-c", joining, address], timeout=timeout, check=True, capture_output=True, text=True
-        )
+            [sys.executable, "-c", joining, address], timeout=timeout, check=True, capture_output=True, text=True,
+            env=os.environ | network,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise ConnectionError(
             f"RAY_ADDRESS is {address!r}, and no Ray cluster answered there within {timeout:g} s. {mend}"
@@ -134,6 +139,24 @@ def _reach(address, timeout):
         raise ConnectionError(f"RAY_ADDRESS is {address!r}, but joining failed: {reason}. {mend}") from None
     except (OSError, OverflowError) as error:
         raise ConnectionError(f"RAY_ADDRESS is {address!r}, and nothing answers there: {error}. {mend}") from None
+
+
+def _host_and_port(address):
+    "(host, port), or (\"\", 0) for what is no such thing, such as auto."
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() else ("", 0)
+
+
+def _on_loopback(ray, address):
+    "Does a cluster listen on loopback alone? Ray itself takes 127.0.0.1 for this machine's address in the network."
+    host, port = _host_and_port(address)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), port), timeout=2).close()
+    except (OSError, OverflowError):
+        return True
+    return False
 
 
 def _ray():
@@ -165,7 +188,7 @@ def _environment(local):
 
 
 @contextmanager
-def _quiet(ray, local):
+def _quiet(loopback):
     """What no argument of `ray.init` says. A Ray started here listens on loopback only; deaths are not printed.
 
     Ray reads its environment once, when it is imported, and keeps the token of an earlier session.
@@ -177,7 +200,7 @@ def _quiet(ray, local):
     AuthenticationTokenLoader.instance().reset_cache()
     printed, network = ray_logging.stdout_deduplicator.skip_re, ray_constants.ENABLE_RAY_CLUSTER
     ray_logging.stdout_deduplicator.skip_re = re.compile("")  # skips every line
-    ray_constants.ENABLE_RAY_CLUSTER = network and not local
+    ray_constants.ENABLE_RAY_CLUSTER = network and not loopback
     try:
         yield
     finally:
@@ -269,6 +292,7 @@ def evaluate(objective, settings, max_retries=3, progress=True):
     with _connected():
         ray = _ray()
         kept = ray.put(objective)
+        _check_travels(objective)
         task = ray.remote(_score).options(max_retries=max_retries)
         calls = [(f"settings {number}, {one}", (kept, one)) for number, one in enumerate(settings)]
         return np.array(_all(ray, task, calls, max_retries, "evaluating", progress), dtype=float)
@@ -296,6 +320,7 @@ def tune(objective, space, trials, seed=0, concurrency=1, startup=20, asha=None,
         from ray import tune as ray_tune
         from ray.tune.schedulers import ASHAScheduler
 
+        _check_travels(objective)
         searcher = _searcher(space, seed, startup)
         scheduler = None
         if rungs:
@@ -330,9 +355,9 @@ def tune_serially(objective, space, trials, seed=0, startup=20, asha=None, at_on
                 result = _scored(objective, settings)
             for resource, scores in reached.items():
                 result = _scored(objective, settings, resource=resource)
-                stopped = result["error"] or (scores and result["score"] < np.percentile(scores, 100 - 100 / asha[2]))
+                behind = len(scores) > 0 and result["score"] < np.percentile(scores, 100 - 100 / asha[2])
                 scores.append(result["score"])
-                if stopped:
+                if behind or result["error"]:
                     break
             searcher.on_trial_complete(name, result)
     return searcher.tuned(rungs)
@@ -403,6 +428,20 @@ def _scored(objective, settings, **extra):
 
 def _score(objective, settings):
     return float(objective(**settings))
+
+
+def _check_travels(objective):
+    "Can a worker unpack the objective? Ray Tune would try for ever."
+    ray = _ray()
+    try:
+        ray.get(ray.remote(callable).remote(ray.put(objective)))
+    except Exception as error:
+        why = getattr(error, "cause", None) or error
+        raise ValueError(
+            f"objective {getattr(objective, '__qualname__', objective)!r} cannot be sent to a worker: "
+            f"{type(why).__name__}: {str(why).strip().splitlines()[-1]}. Define it in the notebook, or in a module "
+            "that workers can import, and give it data that can be pickled"
+        ) from error
 
 
 def _rungs(least, most, factor):
