@@ -431,17 +431,22 @@ def _score(objective, settings):
 
 
 def _check_travels(objective):
-    "Can a worker unpack the objective? Ray Tune would try for ever."
+    "Can a worker unpack the objective? Ray Tune would try again and again."
     ray = _ray()
+    received = ray.remote(_received)
     try:
-        ray.get(ray.remote(callable).remote(ray.put(objective)))
-    except Exception as error:
-        why = getattr(error, "cause", None) or error
+        ray.get(received.remote(ray.put(objective)))
+    except (ray.exceptions.RayError, TypeError, AttributeError) as error:
+        why = str(getattr(error, "cause", None) or error).strip().splitlines()
         raise ValueError(
             f"objective {getattr(objective, '__qualname__', objective)!r} cannot be sent to a worker: "
-            f"{type(why).__name__}: {str(why).strip().splitlines()[-1]}. Define it in the notebook, or in a module "
-            "that workers can import, and give it data that can be pickled"
+            f"{why[-1] if why else type(error).__name__}. Define it in the notebook, or in a module that workers can "
+            "import, and give it data that can be pickled"
         ) from error
+
+
+def _received(objective):
+    return None
 
 
 def _rungs(least, most, factor):
