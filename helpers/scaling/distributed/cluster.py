@@ -320,6 +320,12 @@ def tune(objective, space, trials, seed=0, concurrency=1, startup=20, asha=None,
         from ray import tune as ray_tune
         from ray.tune.schedulers import ASHAScheduler
 
+        class Silent(ray_tune.ProgressReporter):
+            "In a notebook, even verbose=0 leaves an empty output."
+
+            def should_report(self, trials, done=False):
+                return False
+
         _check_travels(objective)
         searcher = _searcher(space, seed, startup)
         scheduler = None
@@ -332,7 +338,8 @@ def tune(objective, space, trials, seed=0, concurrency=1, startup=20, asha=None,
                 max_concurrent_trials=concurrency, reuse_actors=True,
             ),
             run_config=ray_tune.RunConfig(
-                storage_path=folder, verbose=0, failure_config=ray_tune.FailureConfig(max_failures=max_retries)
+                storage_path=folder, verbose=0, progress_reporter=Silent(),
+                failure_config=ray_tune.FailureConfig(max_failures=max_retries),
             ),
         ).fit()  # fmt: skip
         return searcher.tuned(rungs)
