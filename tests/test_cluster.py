@@ -277,7 +277,7 @@ def test_what_was_started_ends_and_leaves_nothing(tmp_path):
     assert printed == "True [2.]\n[] [] []\nTrue True\n"
 
 
-def test_a_cluster_is_joined_and_left_running(texts, serial_vectors, tmp_path):
+def test_a_cluster_is_joined_and_left_running(tmp_path):
     head = """
         import sys
         from helpers.scaling.distributed import cluster
@@ -292,20 +292,18 @@ def test_a_cluster_is_joined_and_left_running(texts, serial_vectors, tmp_path):
     )  # fmt: skip
     try:
         address = started.stdout.readline().strip()
-        processes = psutil.Process(started.pid).children(recursive=True)
+        processes = [p for p in psutil.Process(started.pid).children() if p.name() in ("gcs_server", "raylet")]
         printed = run(
             """
             from helpers.scaling.distributed import cluster
             with cluster.session(timeout=120) as session:
                 print(session.joined, session.address, session.cpus)
                 print(cluster.evaluate(lambda x: x + 1, [{"x": 1}, {"x": 2}], progress=False))
-                print(cluster.embed(["a text", "another one"], progress=False).vectors.shape)
             """,
             **shared, RAY_ADDRESS=address,
         )  # fmt: skip
-        assert printed == f"True {address} 1\n[2. 3.]\n(2, 384)\n"
-        assert processes and started.poll() is None
-        assert all(p.is_running() for p in processes if p.name() in ("gcs_server", "raylet"))
+        assert printed == f"True {address} 1\n[2. 3.]\n"
+        assert len(processes) == 2 and all(p.is_running() for p in processes) and started.poll() is None
     finally:
         started.communicate(timeout=60)
     assert not psutil.wait_procs(processes, timeout=20)[1]

@@ -31,8 +31,6 @@ import numpy as np
 import psutil
 from tqdm.auto import tqdm
 
-from ...assistant import models
-
 FAILED = -1e300  # the score of a failed trial: below all others, and finite, so that it has a rank
 OBJECT_STORE = 200 * 2**20  # bytes; holds texts and vectors on their way
 SHARD_TOKENS = 16_384  # a few seconds of encoding: what one death costs at most
@@ -521,6 +519,8 @@ def embed(texts, shard_tokens=SHARD_TOKENS, max_seq_length=256, max_retries=3, b
         from 1, before it starts (see `Killer`).
     Raises ValueError for a text that is too long, RuntimeError naming the shard if its retries are used up.
     """
+    from ...assistant import models  # here and in the workers that embed: PyTorch is slow to load for the others
+
     texts = _checked_texts(texts)
     _check_count("shard_tokens", shard_tokens, 1)
     _check_count("max_retries", max_retries, 0)
@@ -589,6 +589,8 @@ class Killer:
 
 def _embed_shard(texts, max_seq_length, number, before):
     "In a worker, whose first shard loads the model."
+    from ...assistant import models
+
     attempt = 1 + _ray()._private.worker.global_worker.core_worker.get_current_task_attempt_number()
     if before is not None:
         before(number, attempt)
