@@ -71,7 +71,7 @@ class Ranks:
             theirs.close()  # so that a rank's death closes the pipe
             self._pipes.append(ours)
             self._processes.append(process)
-        self._answers(max(limit, 60.0))  # every rank says that it has joined
+        self._answers(max(limit, 120.0))  # every rank says that it has joined
 
     def __len__(self):
         return len(self._pipes)
@@ -100,8 +100,8 @@ class Ranks:
                     answers[rank] = waiting.pop(rank).recv()
                 except (EOFError, OSError):
                     answers[rank] = ("died", None)
-                if answers[rank][0] in ("died", "failed"):  # the others would only wait for it
-                    until = min(until, time.monotonic() + GRACE)
+                if answers[rank][0] != "done":  # the others would only wait for it, or it has waited long enough
+                    until = min(until, time.monotonic() + GRACE / 2)
         if waiting or any(kind != "done" for kind, _ in answers.values()):
             codes = [process.exitcode for process in self._processes]
             self.close(patience=0)
@@ -126,10 +126,17 @@ class Ranks:
         self.close()
 
 
+def all_here(store, rank, ranks, patience=120):
+    """Wait until every rank has started. What they may wait for later can be far less than a slow start."""
+    store.set(f"rank {rank} is here", "yes")
+    store.wait([f"rank {other} is here" for other in range(ranks)], timedelta(seconds=patience))
+
+
 def _serve(rank, ranks, port, limit, threads, pipe):
     "A rank's life: join the group, run what is asked for, until the pipe closes."
     torch.set_num_threads(threads)
     store = dist.PrefixStore("ranks", dist.TCPStore("127.0.0.1", port, is_master=False))
+    all_here(store, rank, ranks)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=limit))
     pipe.send(("done", None))
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the caller has closed the pipe, or is gone

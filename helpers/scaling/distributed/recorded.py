@@ -67,3 +67,14 @@ def ratio(point, over, arm="ranks"):
 def load_steps():
     """The recorded points, smallest first."""
     return load(LESSON, "steps").values["points"]
+
+
+def embedding_rate():
+    """Documents a second that one process with all cores embedded: the median of the recorded rounds."""
+    found = load(LESSON, "embedding").values
+    return found["texts"] / statistics.median(found["all cores"])
+
+
+def peaks():
+    """{way: times the weights}, by how much a rank's peak memory grew: the median of the recorded rounds."""
+    return {way: statistics.median(values) for way, values in load(LESSON, "memory").values["peak"].items()}

@@ -31,6 +31,7 @@ from torch.utils.data.distributed import DistributedSampler
 from tqdm import tqdm
 
 from . import data as texts
+from .launch import all_here
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,13 @@ def join(limit):
     """Join the group that torchrun's environment describes. Returns the store that its ranks share, None if alone."""
     if "RANK" not in os.environ:
         return None
-    wait = timedelta(seconds=limit)
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # before the first collective, or all use GPU 0
-    store, rank, ranks = next(dist.rendezvous("env://", timeout=wait))
+    store, rank, ranks = next(dist.rendezvous("env://"))
     attempt = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    all_here(attempt, rank, ranks)
+    wait = timedelta(seconds=limit)
     dist.init_process_group("nccl" if gpu else "gloo", store=attempt, rank=rank, world_size=ranks, timeout=wait)
     return attempt
 
