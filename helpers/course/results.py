@@ -45,6 +45,7 @@ EXPERIMENT_MODULES = (
     "helpers.regularization",
     "helpers.scaling.batching",
     "helpers.scaling.caching",
+    "helpers.scaling.distributed.recorded",
     "helpers.scaling.vector_search.recorded",
     "helpers.tuning.recorded",
 )
