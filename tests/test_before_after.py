@@ -6,7 +6,7 @@ import pytest
 
 from helpers import baseline
 from helpers.assistant import GUIDE, corpus
-from helpers.before_after import ablation, classifier, figures, recorded, serving, system
+from helpers.before_after import ablation, classifier, controls, figures, recorded, serving, system
 from helpers.before_after.__main__ import main
 from helpers.course import results
 
@@ -188,6 +188,57 @@ def test_a_guesser_that_counts_the_document_itself_is_a_little_better_than_the_d
 
 def test_memory_counts_the_vectors_by_hand():
     assert serving.memory()["vectors"] == len(baseline.library().texts) * 384 * 4
+
+
+# controls
+
+
+def test_other_forms_change_the_wording_and_nothing_that_is_right():
+    for form in controls.FORMS:
+        for before, after in zip(DESCRIBED[:30], controls.reworded(DESCRIBED[:30], form), strict=True):
+            assert replace(after, text=before.text) == before
+            assert (after.text == before.text) == (form == "as asked")
+    with pytest.raises(ValueError, match="form must be one of as asked, .*; got 'shouted'"):
+        controls.reworded(DESCRIBED, "shouted")
+
+
+def test_a_kind_left_out_widens_the_filter_and_a_wrong_one_shuts_the_right_document_out():
+    right = system.right_documents(DESCRIBED[:30])
+    for form, passes in (("as asked", True), ("kind left out", True), ("another kind", False)):
+        for question, place in zip(controls.reworded(DESCRIBED[:30], form), right, strict=True):
+            assert system.documents_with(*system.facts(question.text))[place] == passes
+
+
+def test_a_misspelt_parameter_is_not_read_off_any_signature():
+    misspelt = controls.reworded(DESCRIBED[:20], "parameter misspelt")
+    assert np.isnan(system.read(system.AFTER, misspelt)).all()
+
+
+def test_the_guess_among_the_candidates_is_what_its_assistant_says():
+    guessed = controls.guessed(DESCRIBED[:20])
+    said = [serving.CandidateGuesser().ask(q.text).text == q.answer for q in DESCRIBED[:20]]
+    assert guessed["commonest candidate"].tolist() == said
+    assert ((guessed["random candidate"] > 0) & (guessed["random candidate"] <= 1)).all()
+
+
+def test_the_filter_agrees_with_reading_every_document():
+    for question in DESCRIBED[:5]:
+        parameter, kind = system.facts(question.text)
+        by_hand = [parameter in dict(d.defaults) and d.kind == kind for d in corpus.load_documents()]
+        assert system.documents_with(parameter, kind).tolist() == by_hand
+    assert not system.documents_with("toll_of_the_bell", None).any()
+    assert system.documents_with(None, None).all()
+
+
+def test_the_questions_needed_are_those_of_the_textbook():
+    assert ablation.questions_needed(0.75, 0.85) == pytest.approx(247, abs=1)
+    with pytest.raises(ValueError, match="both 0.8"):
+        ablation.questions_needed(0.8, 0.8)
+
+
+def test_the_final_plan_is_what_the_lesson_reports_on_development_questions():
+    assert system.chances(system.AFTER, DESCRIBED).mean() == pytest.approx(0.88)
+    assert frozenset({"greedy", "no threshold", "one document", "words", "facts", "read"}) == system.AFTER
 
 
 # the record

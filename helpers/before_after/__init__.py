@@ -9,7 +9,7 @@ it the one opening of the test questions.
 def warm():
     """Compute and keep what the language model makes of the prompts that the notebook reads again."""
     from ..assistant import corpus
-    from . import ablation, controls, recorded, system
+    from . import ablation, controls, recorded, serving, system
 
     questions = {family: corpus.load_questions(family, "development") for family in corpus.FAMILIES}
     for family, own in questions.items():
@@ -17,4 +17,5 @@ def warm():
         recorded.final_systems(own, family)
     for order in (ablation.FORWARD, ablation.BACKWARD):
         ablation.in_order(order, score=lambda plan, family: system.chances(plan, questions[family]))
+    system.chances(serving.GENERATED, questions["described"], top_k=3)
     system.chances(system.AFTER, controls.reworded(questions["described"], "parameter misspelt"))

@@ -76,16 +76,6 @@ def _shares(shares):
     return {stage: round(share, 4) for stage, share in shares.items()}
 
 
-@recorded(LESSON, depends_on=[evaluation.ExpectedAnswers, Assistant.prompt, system.config_of, system.generated])
-def three_documents(*, questions=150):
-    """How likely an answer is right if the language model reads the three documents that the last search finds first.
-
-    Returns {"right": for each described development question}.
-    """
-    asked = corpus.load_questions("described", "development")[:questions]
-    return {"right": _rounded(system.generated(serving.GENERATED, asked, top_k=3))}
-
-
 # ---- the test questions
 
 
