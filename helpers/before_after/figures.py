@@ -1,5 +1,7 @@
 """The lesson's figures and its widget. Every function takes data and returns a Figure or a widget."""
 
+from itertools import cycle
+
 import matplotlib as mpl
 import numpy as np
 
@@ -52,7 +54,7 @@ def front(latencies, scores, title, budget=None):
     with mpl.rc_context(plots.STYLE):
         corners = [latencies[n] for n in best], [scores[n].estimate for n in best]
         axis.plot(*corners, color="0.6", linestyle=":", zorder=1, drawstyle="steps-post", label="Pareto front")
-        for (name, x), marker in zip(latencies.items(), (*plots.MARKERS, "*"), strict=False):
+        for (name, x), marker in zip(latencies.items(), cycle((*plots.MARKERS, "*", "h")), strict=False):
             score, on_front = scores[name], name in best
             colour = plots.COLOURS[0] if on_front else plots.COLOURS[1]
             axis.plot([x, x], [score.low, score.high], color=colour, linewidth=1.5)

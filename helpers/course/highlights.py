@@ -33,7 +33,7 @@ HIGHLIGHTS = (
         "the assistant, asked about functions that are only described, on a test set opened once: "
         "[](10_the_answer.ipynb#test_guide.estimate) under the guide's settings, "
         "[](10_the_answer.ipynb#test_after.estimate) after; what did it is a filter and reading the signature, "
-        "of which the guide has neither",
+        "neither of which is in the guide, and it holds for questions of this form",
         "10_the_answer.ipynb",
     ),
     Highlight(
@@ -81,6 +81,12 @@ HIGHLIGHTS = (
         "it is exact; IVF is [](06_vector_search.ipynb#times_sure_million) as fast on a million vectors at a recall of "
         "at least `0.95`",
         "06_vector_search.ipynb",
+    ),
+    Highlight(
+        "S14",
+        "two ranks on the cores of one machine make [](07_distributed.ipynb#five.estimate) times the steps of one "
+        "process with both",
+        "07_distributed.ipynb",
     ),
     Highlight(
         "M01",
