@@ -81,7 +81,11 @@ def test_every_rank_answers_and_is_a_process_of_its_own(pair):
 
 def test_an_interrupt_ends_the_ranks(none_left, monkeypatch):
     ranks = launch.Ranks(2, limit=30)
-    monkeypatch.setattr(launch.connection, "wait", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ranks, "_collected", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ranks.run(os.getpid)
     with pytest.raises(launch.RankError, match="start new ones"):
@@ -276,9 +280,18 @@ def test_the_fit_finds_the_costs_that_made_the_times():
     alone, together = model.Cost(1e-4, 2e-9, 4e-11), model.Cost(2e-4, 3e-9, 5e-11, 3e-4, 1e9)
     rows = []
     for n, b in [(1e5, 256), (1e6, 256), (5e6, 256), (5e6, 1024), (1e6, 64)]:
-        rows.append({"numbers": n, "batch": b, "share of cores": alone.worker(n, b),
-                     "share of cores and batch": alone.worker(n, b / 2), "compute": together.worker(n, b / 2),
-                     "optimizer": 0.0, "all-reduce": together.all_reduce(n, 2), "ranks": together.step(n, b, 2)})
+        rows.append(
+            {
+                "numbers": n,
+                "batch": b,
+                "share of cores": alone.worker(n, b),
+                "share of cores and batch": alone.worker(n, b / 2),
+                "compute": together.worker(n, b / 2),
+                "optimizer": 0.0,
+                "all-reduce": together.all_reduce(n, 2),
+                "ranks": together.step(n, b, 2),
+            }
+        )
     found = model.fit(rows, 2)
     assert np.allclose(np.array([list(vars(c).values())[:3] for c in found]) /
                        np.array([list(vars(c).values())[:3] for c in (alone, together)]), 1, rtol=1e-6)  # fmt: skip
