@@ -140,7 +140,7 @@ def _reach(address, timeout, loopback):
 
 
 def _host_and_port(address):
-    "(host, port), or (\"\", 0) for what is no such thing, such as auto."
+    '(host, port), or ("", 0) for what is no such thing, such as auto.'
     host, _, port = address.removeprefix("ray://").rpartition(":")
     return (host.strip("[]"), int(port)) if host and port.isdecimal() else ("", 0)
 

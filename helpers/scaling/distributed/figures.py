@@ -17,7 +17,7 @@ NETWORKS = {  # bytes a second that a rank sends; the first was measured here
 def sizes(points, batch, title):
     """Speed of one core and of all ranks beside one process with all cores, over the size of the model.
 
-    points: of `recorded.steps`; those with this batch are shown. Bars are intervals over rounds.
+    points: of `recorded.steps`; those with this batch are shown. Bars are intervals over starts.
     """
     made, axis = plots.figure(title)
     shown = [point for point in points if point["batch"] == batch]
@@ -30,7 +30,8 @@ def sizes(points, batch, title):
             middle = np.array([each.estimate for each in ratios])
             errors = np.abs(np.array([(each.low, each.high) for each in ratios]).T - middle)
             axis.errorbar(numbers, middle, errors, marker=marker, color=colour, label=name, capsize=3, markersize=8)
-        axis.set(xscale="log", ylim=(0, 1.1), xlabel="parameters (millions)", ylabel="times as many steps a second")
+        ylabel = "speed, where one process\nwith both cores is 1"
+        axis.set(xscale="log", ylim=(0, 1.1), xlabel="parameters (millions)", ylabel=ylabel)
         axis.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
         axis.legend(loc="lower right")
     return made
@@ -51,25 +52,31 @@ def predicted(numbers, alone, together, ranks, batch, network, worker=1.0):
     return ranks * alone.worker(numbers, batch) / worker / (compute + cost.all_reduce(numbers, ranks))
 
 
-def explored(points, alone, together, ranks, millions, network, worker, batch=128):
+def explored(points, alone, together, ranks, millions, network, worker, batch=128, cores=2):
     """The prediction as a line over model sizes, a size of it ringed, and what was measured with two ranks here.
 
+    Dotted where no such size was measured. More ranks than cores, or faster cores, are not predicted for
+    "this machine".
     Returns a figure and a sentence.
     """
-    made, axis = plots.figure(f"{ranks} ranks, {network}, {batch} texts on each: predicted, not measured")
-    line = np.geomspace(1e5, 1e9, 60)
-    speed = predicted(line, alone, together, ranks, batch, network, worker)
+    note = ""
+    if network == "this machine" and (ranks > cores or worker != 1):
+        ranks, worker, note = min(ranks, cores), 1, f" (This machine has {cores} cores of one speed: choose a network.)"
+    made, axis = plots.figure(f"{ranks} ranks, {network}, {batch:,} texts on each: predicted, not measured")
+    shown = [point for point in points if point["batch"] == 256]
+    sizes = [point["numbers"] / 1e6 for point in shown]
     chosen = float(predicted(millions * 1e6, alone, together, ranks, batch, network, worker))
-    shown = [point for point in points if point["batch"] == 2 * batch]
-    measured = [2 * recorded.ratio(point, "share of cores and batch").estimate for point in shown]
     with mpl.rc_context(plots.STYLE):
-        axis.plot(line / 1e6, speed, color=plots.COLOURS[0], label=f"predicted, {ranks} ranks")
+        inside, beyond = np.geomspace(0.1, sizes[-1], 40), np.geomspace(sizes[-1], 1000, 20)
+        for line, style, label in ((inside, "-", f"predicted, {ranks} ranks"), (beyond, ":", None)):
+            speed = predicted(line * 1e6, alone, together, ranks, batch, network, worker)
+            axis.plot(line, speed, style, color=plots.COLOURS[0], label=label)
         axis.plot(millions, chosen, "o", markersize=16, mfc="none", mec=plots.COLOURS[1], mew=3)
-        axis.plot([p["numbers"] / 1e6 for p in shown], measured, "s", color=plots.COLOURS[2], markersize=8,
-                  label="measured, 2 ranks on this course's machine")  # fmt: skip
+        measured = [2 * recorded.ratio(point, "share of cores and batch").estimate for point in shown]
+        axis.plot(sizes, measured, "s", color=plots.COLOURS[2], markersize=8, label="measured: 2 ranks, 128 texts each")
         axis.axhline(1, color="0.3", linestyle="--", label="one worker")
         axis.set(xscale="log", xlabel="parameters (millions)", ylabel="speed-up over one worker", ylim=(0, None))
         axis.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-        axis.legend(loc="best")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3, fontsize=11)
     return made, (f"Predicted for {millions:g} million parameters: {chosen:.1f} times one worker, "
-                  f"{100 * chosen / ranks:.0f} % of {ranks}.")  # fmt: skip
+                  f"{100 * chosen / ranks:.0f} % of {ranks}.{note}")  # fmt: skip

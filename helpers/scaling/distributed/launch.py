@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from contextlib import suppress
@@ -76,22 +77,28 @@ class Ranks:
     def __len__(self):
         return len(self._pipes)
 
-    def run(self, function, *arguments):
-        """`function(*arguments)` on every rank, at once. Returns a list: what each rank returned.
+    def run(self, function, *arguments, **settings):
+        """`function(*arguments, **settings)` on every rank, at once. Returns a list: what each rank returned.
 
         function: defined in a module, so that a rank can import it. Raises RankError, and ends all ranks, if one
         raises, dies, or does not answer within the limit.
         """
         if not self._pipes:
             raise RankError("these ranks have ended: start new ones", ())
-        message = pickle.dumps((function, arguments))
-        for pipe in self._pipes:
-            with suppress(OSError):  # a dead rank is named below
-                pipe.send_bytes(message)
+        message = pickle.dumps((function, arguments, settings))
+        for pipe in self._pipes:  # from threads, since a rank that does not read would block this one for ever
+            threading.Thread(target=_send, args=(pipe, message), daemon=True).start()
         return self._answers(self.limit)
 
     def _answers(self, limit):
-        "One message from each rank, in their order."
+        "One message from each rank, in their order. Who interrupts it ends the ranks, or the next call would read it."
+        try:
+            return self._collected(limit)
+        except BaseException:
+            self.close(patience=0)
+            raise
+
+    def _collected(self, limit):
         until, answers, waiting = time.monotonic() + limit + GRACE, {}, dict(enumerate(self._pipes))
         while waiting and time.monotonic() < until:
             ready = connection.wait(list(waiting.values()), timeout=max(0.0, until - time.monotonic()))
@@ -103,9 +110,7 @@ class Ranks:
                 if answers[rank][0] != "done":  # the others would only wait for it, or it has waited long enough
                     until = min(until, time.monotonic() + GRACE / 2)
         if waiting or any(kind != "done" for kind, _ in answers.values()):
-            codes = [process.exitcode for process in self._processes]
-            self.close(patience=0)
-            raise _error(answers, sorted(waiting), limit, codes)
+            raise _error(answers, sorted(waiting), limit, [process.exitcode for process in self._processes])
         return [answers[rank][1] for rank in sorted(answers)]
 
     def close(self, patience=GRACE):
@@ -126,10 +131,22 @@ class Ranks:
         self.close()
 
 
-def all_here(store, rank, ranks, patience=120):
-    """Wait until every rank has started. What they may wait for later can be far less than a slow start."""
+def _send(pipe, message):
+    with suppress(OSError):  # a dead rank is named by who waits for its answer
+        pipe.send_bytes(message)
+
+
+def all_here(store, rank, ranks, patience=60):
+    """Wait until every rank has started. What they may wait for later can be far less than a slow start.
+
+    Raises TimeoutError naming the ranks that have not.
+    """
     store.set(f"rank {rank} is here", "yes")
-    store.wait([f"rank {other} is here" for other in range(ranks)], timedelta(seconds=patience))
+    try:
+        store.wait([f"rank {other} is here" for other in range(ranks)], timedelta(seconds=patience))
+    except dist.DistStoreError:
+        late = [f"rank {other}" for other in range(ranks) if not store.check([f"rank {other} is here"])]
+        raise TimeoutError(f"{', '.join(late)} did not start within {patience:g} seconds") from None
 
 
 def _serve(rank, ranks, port, limit, threads, pipe):
@@ -142,8 +159,8 @@ def _serve(rank, ranks, port, limit, threads, pipe):
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the caller has closed the pipe, or is gone
         while True:
             try:
-                function, arguments = pickle.loads(pipe.recv_bytes())
-                answer = ("done", function(*arguments))
+                function, arguments, settings = pickle.loads(pipe.recv_bytes())
+                answer = ("done", function(*arguments, **settings))
             except (EOFError, OSError):
                 raise
             except Exception as error:

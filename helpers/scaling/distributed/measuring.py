@@ -5,6 +5,7 @@ wait, so that all arms take turns on one machine.
 """
 
 import math
+import random
 import time
 from contextlib import nullcontext
 
@@ -69,11 +70,14 @@ def step_seconds(width, batch, rounds=5, seed=0):
         "all-reduce": (share, lambda: dist.all_reduce(gradient)),
     }
     found = {arm: [] for arm in jobs}
-    whole(model, part)  # every gradient exists
+    whole(model, part)  # the first of all is slower
     counts = {arm: repeats(jobs[arm], rank == 0 or arm in TOGETHER, arm in TOGETHER) for arm in jobs}
+    order = random.Random(seed)  # the same on every rank
     for _ in range(rounds):
-        for arm, job in jobs.items():
-            optimizer.zero_grad(set_to_none=arm == "ranks" or arm in ALONE)
+        for arm, job in order.sample(list(jobs.items()), len(jobs)):
+            optimizer.zero_grad()
+            if arm == "optimizer":
+                unsent()  # it does nothing without gradients
             if rank == 0 or arm in TOGETHER:
                 found[arm].append(timed(job, counts[arm], arm in TOGETHER))
             dist.barrier()
@@ -140,7 +144,7 @@ def encoding_seconds(count, rounds=3):
     share = max(1, cores() // dist.get_world_size())
     jobs = {"all cores": (cores(), alone), "share of cores": (share, alone),
             "ranks": (share, lambda: encode_share(texts))}  # fmt: skip
-    for _ in range(rounds):
+    for turn in range(rounds + 1):
         for arm, (threads, job) in jobs.items():
             torch.set_num_threads(threads)
             dist.barrier()
@@ -151,4 +155,6 @@ def encoding_seconds(count, rounds=3):
                 dist.barrier()  # all have theirs
             found.setdefault(arm, []).append(time.perf_counter() - start)
             dist.barrier()
+        if turn == 0:  # warms up
+            found = {"apart": found["apart"]}
     return found if dist.get_rank() == 0 else {}

@@ -15,18 +15,27 @@ STEP = (measuring.step_seconds, measuring.repeats, measuring.timed, measuring.wi
 
 
 @recorded(LESSON, depends_on=STEP)
-def steps(*, sizes=SIZES, batch=256, others=((5_000_000, 64), (1_000_000, 1024), (5_000_000, 1024)), ranks=2, rounds=7):
-    """Seconds of a step by arm and round: {"points": [{"numbers", "batch", arm: list of seconds}]}, and the cores."""
-    points = []
-    with launch.Ranks(ranks, limit=280) as started:
-        for size, texts in tqdm([*((size, batch) for size in sizes), *others], "sizes", leave=False):
-            found = started.run(measuring.step_seconds, measuring.width_of(size), texts, rounds)[0]
-            points.append(found | {"batch": texts})
+def steps(*, sizes=SIZES, batch=256, others=((5_000_000, 64), (1_000_000, 1024), (5_000_000, 1024)), ranks=2,
+          starts=5, rounds=3):  # fmt: skip
+    """Seconds of a step by arm: {"points": [{"numbers", "batch", arm: list of seconds}], "cores"}.
+
+    One value for each of several starts of the processes, the median of its rounds: rounds of one start resemble each
+    other more than another start does.
+    """
+    arms, points = (*measuring.ALONE, *measuring.TOGETHER), []
+    for start in tqdm(range(starts), "starts", leave=False):
+        with launch.Ranks(ranks, limit=280) as started:
+            for number, (size, texts) in enumerate([*((size, batch) for size in sizes), *others]):
+                found = started.run(measuring.step_seconds, measuring.width_of(size), texts, rounds, start)[0]
+                if start == 0:
+                    points.append({"numbers": found["numbers"], "batch": texts} | {arm: [] for arm in arms})
+                for arm in arms:
+                    points[number][arm].append(statistics.median(found[arm]))
     return {"points": points, "cores": launch.cores()}
 
 
 @recorded(LESSON, depends_on=[measuring.encoding_seconds, measuring.encode_share, measuring.mine])
-def embedding(*, texts=256, ranks=2, rounds=5):
+def embedding(*, texts=256, ranks=2, rounds=6):
     """Seconds to embed the same texts, by arm and round, and how far the shards' vectors are from one process's."""
     with launch.Ranks(ranks, limit=280) as started:
         found = started.run(measuring.encoding_seconds, texts, rounds)[0]
@@ -50,15 +59,15 @@ def memory(*, width=4280, ranks=2, rounds=3):
 
 
 def medians(points):
-    """Each point with the median of its rounds: a list of dicts, see `model.fit`."""
+    """Each point with the median of its starts: a list of dicts, see `model.fit`."""
     arms = (*measuring.ALONE, *measuring.TOGETHER)
     return [{name: statistics.median(value) if name in arms else value for name, value in p.items()} for p in points]
 
 
 def ratio(point, over, arm="ranks"):
-    """How many times as fast `arm` is as `over`: geometric mean over rounds, an `evaluation.Interval`.
+    """How many times as fast `arm` is as `over`: geometric mean over starts, an `evaluation.Interval`.
 
-    Speaks of other rounds on the same machine on the same day.
+    Speaks of other starts on the same machine on the same day; of a single start's live rounds, of other rounds.
     """
     logs = evaluation.over_seeds(np.log(point[over]) - np.log(point[arm]))
     return evaluation.Interval(*(float(np.exp(x)) for x in (logs.estimate, logs.low, logs.high)))
@@ -78,3 +87,19 @@ def embedding_rate():
 def peaks():
     """{way: times the weights}, by how much a rank's peak memory grew: the median of the recorded rounds."""
     return {way: statistics.median(values) for way, values in load(LESSON, "memory").values["peak"].items()}
+
+
+def ladder(row):
+    """What a second worker would add if one excuse after another is removed: {step: times as fast as one worker}.
+
+    row: one of `medians`.
+    """
+    together = row["compute"] + row["optimizer"]
+    seconds = {
+        "one process, both cores": row["all cores"],
+        "half of the texts each": row["share of cores and batch"],
+        "both at once": together,
+        "and all-reduce": together + row["all-reduce"],
+        "DDP, measured": row["ranks"],
+    }
+    return {"two ideal workers": 2.0} | {name: row["share of cores"] / value for name, value in seconds.items()}

@@ -8,14 +8,15 @@ import torch.distributed as dist
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-WAYS = ("one process", "DDP", "ZeRO-1", "FSDP")
+WAYS = ("one process", "DDP", "DDP, views", "ZeRO-1", "FSDP")
 
 
 def held(way, width, inputs=384, classes=5, steps=2, seed=0):
     """Train a few steps with AdamW, and count what this rank then holds.
 
-    way: one of `WAYS`: "DDP" keeps all on every rank, "ZeRO-1" shards the optimizer's state, "FSDP" weights, gradients
-    and state (`fully_shard`). width: of the two hidden layers. Every rank gets texts of its own.
+    way: one of `WAYS`: "DDP" keeps all on every rank, "DDP, views" too, but no second copy of the gradients; "ZeRO-1"
+    shards the optimizer's state, "FSDP" weights, gradients and state (`fully_shard`). width: of the two hidden layers.
+    Every rank gets texts of its own.
     Returns {"weights", "gradients", "optimizer": bytes in this rank's tensors, "numbers": parameters of the whole
     model, "loss": of the last step averaged over ranks, "same": are all weights the same on every rank?, "peak": by how
     many bytes the most that this process ever had in memory exceeds what it had before}.
@@ -61,7 +62,7 @@ def prepared(way, model):
                 fully_shard(layer, mesh=mesh)  # layer by layer, so that one at a time is whole
         fully_shard(model, mesh=mesh)
     elif way != "one process":
-        model = DistributedDataParallel(model)
+        model = DistributedDataParallel(model, gradient_as_bucket_view=way == "DDP, views")
     if way == "ZeRO-1":
         from torch.distributed.optim import ZeroRedundancyOptimizer
 

@@ -75,7 +75,7 @@ def join(limit):
     """Join the group that torchrun's environment describes. Returns the store that its ranks share, None if alone."""
     if "RANK" not in os.environ:
         return None
-    gpu = torch.cuda.is_available()
+    gpu = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 0  # one for each rank here
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # before the first collective, or all use GPU 0
     store, rank, ranks = next(dist.rendezvous("env://"))
@@ -120,23 +120,24 @@ def train(data, settings, checkpoint=None, limit=60.0, store=None, fault="", pro
     model = DistributedDataParallel(plain, **on_gpu) if ranks > 1 else plain
     optimizer = torch.optim.SGD(plain.parameters(), settings.learning_rate, settings.momentum)
     batches, order = loader(data, settings)
-    first, step = resume(checkpoint, plain, optimizer, device)
-    losses, seen, gradient = [], [], None
+    first, step = resume(checkpoint, plain, optimizer, settings)
+    losses, seen, gradient, passes = [], [], None, 0
     for epoch in tqdm(range(first, settings.epochs), "epochs", disable=rank > 0 or not progress, initial=first):
         torch.manual_seed(1_000_003 * settings.seed + 1009 * epoch + rank)  # of dropout: another mask on every rank
         if settings.sampler:
             order.set_epoch(epoch)  # without it, every epoch has the same order
         seen.append([])
-        break_here(fault, rank, epoch)
         full = len(batches) // settings.accumulate * settings.accumulate  # what is left over would leak into a step
         for number, (vectors, labels, positions) in enumerate(islice(batches, full), start=1):
+            break_here(fault, rank, epoch, number)
             whole = number % settings.accumulate == 0
             seen[-1] += positions.tolist()
             with nullcontext() if whole or ranks == 1 else model.no_sync():  # gradients add up here, unsent
                 loss = functional.cross_entropy(model(vectors.to(device)), labels.to(device))
-                say(store, rank, step)
+                passes += 1
+                say(store, rank, passes)
                 losses.append(loss.item())
-                backward(loss / settings.accumulate, store, rank, ranks, step, limit)
+                backward(loss / settings.accumulate, store, rank, ranks, passes, limit)
             if whole:
                 gradient = flat(p.grad for p in plain.parameters())
                 optimizer.step()
@@ -144,7 +145,7 @@ def train(data, settings, checkpoint=None, limit=60.0, store=None, fault="", pro
                 step += 1
                 if step == settings.steps:
                     break
-        save(checkpoint, plain, optimizer, epoch + 1, step, rank)
+        save(checkpoint, plain, optimizer, settings, epoch + 1, step)
         if step == settings.steps:
             break
     return {"weights": flat(plain.parameters()), "gradient": gradient, "losses": losses, "seen": seen, "steps": step,
@@ -159,21 +160,36 @@ def flat(tensors):
 # ---- checkpoints
 
 
-def save(path, model, optimizer, epoch, step, rank):
-    """Rank 0 writes what the next start needs; whoever is killed meanwhile leaves the file before it intact."""
-    if path is None or rank > 0:
-        return
-    partial = Path(f"{path}.partial")
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}
-    torch.save(state, partial)
-    os.replace(partial, path)
+def save(path, model, optimizer, settings, epoch, step):
+    """Rank 0 writes what the next start needs, and the others wait. A kill meanwhile leaves the older file intact."""
+    rank, ranks, _ = place()
+    if path is not None and rank == 0:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}
+        torch.save(state | {"settings": asdict(settings)}, f"{path}.partial")
+        os.replace(f"{path}.partial", path)
+    if path is not None and ranks > 1:
+        dist.barrier()
 
 
-def resume(path, model, optimizer, device):
-    """Put the saved state, if there is any, into model and optimizer: (first epoch to run, steps done)."""
-    if path is None or not Path(path).is_file():
+def resume(path, model, optimizer, settings):
+    """Put the saved state, if there is any, into model and optimizer: (first epoch to run, steps done).
+
+    Rank 0 reads it and sends it to the others, so that all go on from the same, with or without a shared disk.
+    Raises ValueError if it was saved with other settings; more epochs are allowed.
+    """
+    rank, ranks, device = place()
+    found = [None]
+    if path is not None and rank == 0 and Path(path).is_file():
+        found = [torch.load(path, map_location="cpu", weights_only=True)]
+    if path is not None and ranks > 1:
+        dist.broadcast_object_list(found, device=device)
+    saved = found[0]
+    if saved is None:
         return 0, 0
-    saved = torch.load(path, map_location=device, weights_only=True)
+    for name, value in asdict(settings).items():
+        if name not in ("epochs", "steps") and saved["settings"][name] != value:
+            raise ValueError(f"{name} is {value}, but {path} was saved with {saved['settings'][name]}: use that, or "
+                             "another checkpoint")  # fmt: skip
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     return saved["epoch"], saved["step"]
@@ -182,31 +198,35 @@ def resume(path, model, optimizer, device):
 # ---- who is late
 
 
-def say(store, rank, step):
-    "Tell the others that this rank's own work of a step is done: from here on it may wait for them."
+def say(store, rank, passes):
+    "Tell the others that this rank's own forward pass is done: from here on it may wait for them."
     if store is not None:
-        store.set(f"step of rank {rank}", str(step))
+        store.set(f"passes of rank {rank}", str(passes))
 
 
-def backward(loss, store, rank, ranks, step, limit):
-    """The backward pass, in which DDP averages gradients. If the others do not come, say who did not."""
+def backward(loss, store, rank, ranks, passes, limit):
+    """The backward pass, in which DDP averages gradients. If the others do not come, say who did not.
+
+    With gloo, which raises an error here after the time limit. nccl ends the process from a thread of its own, and
+    then the starter's log says no more than that.
+    """
     try:
         loss.backward()
     except RuntimeError as error:
         late = []
         for other in range(ranks) if store is not None else ():
-            reached = store.get(f"step of rank {other}") if store.check([f"step of rank {other}"]) else b"-1"
-            late += [other] if int(reached) < step else []
+            key = f"passes of rank {other}"
+            late += [other] if not store.check([key]) or int(store.get(key)) < passes else []
         if not late:
             raise
         names = ", ".join(f"rank {other}" for other in late)
-        reason = f"{names} has not reached step {step} within {limit:g} seconds; rank {rank} waited"
+        reason = f"{names} has not reached batch {passes} within {limit:g} seconds; rank {rank} waited"
         raise TimeoutError(reason) from error
 
 
-def break_here(fault, rank, epoch):
-    "Kill or hang this rank, if that is asked for, on the first attempt."
-    if not fault or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
+def break_here(fault, rank, epoch, number):
+    "Kill or hang this rank in its fifth batch of an epoch, if that is asked for, on the first attempt."
+    if not fault or number != 5 or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
         return
     kind, who, when = fault.split(":")
     if (rank, epoch) == (int(who), int(when)):
