@@ -29,7 +29,7 @@ def doctor(arguments):
 
 
 def warm(arguments):
-    from . import augmentation, baseline
+    from . import augmentation, baseline, before_after
     from .monitoring import drift
     from .scaling.vector_search import corpora
 
@@ -38,6 +38,7 @@ def warm(arguments):
     print("lesson 08, questions", flush=True)
     drift.load_traffic()
     corpora.warm()
+    before_after.warm()
 
 
 def bench(arguments):

@@ -83,6 +83,14 @@ def test_the_page_counts_evidence_and_links_to_the_notebook():
     assert page.count("not measured yet; planned experiment: ") == 247
 
 
+def test_a_page_with_nothing_left_to_measure_speaks_of_no_plans():
+    page = render([replace(claim, evidence=("literature",)) for claim in load_claims()])
+    assert "0 are measured in a notebook and 249 rest on arithmetic or literature alone." in page
+    assert "| verdict | claims | meaning |" in page
+    assert "still to be measured" not in page
+    assert "planned experiment" not in page
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -7,7 +7,7 @@ import pytest
 
 from helpers import plots
 from helpers.assistant import Assistant, Config
-from helpers.course import answers, widgets
+from helpers.course import answers, highlights, widgets
 from helpers.evaluation import Interval
 from helpers.training import History
 
@@ -29,6 +29,37 @@ def test_a_section_ends_where_the_next_one_begins():
     prose = "# T\n\n## What to say\n\nThis.\n\n### And\n\nThat.\n\n## Never say\n\nNo.\n"
     assert answers._section(prose, "What to say") == "### What to say\n\nThis.\n\n#### And\n\nThat.\n"
     assert answers._section(prose, "On your own system") == ""
+
+
+def test_readmes_highlights_are_those_of_the_lessons():
+    page = highlights.README.read_text("utf-8")
+    assert page == highlights.placed(page, highlights.render()), "run `make docs`"
+
+
+def test_a_highlight_quotes_the_ledger_and_its_number_is_a_reference(monkeypatch):
+    measured = "IVF is [](06_vector_search.ipynb#times_sure) as fast"
+    row = highlights.Highlight("S26", measured, "06_vector_search.ipynb")
+    monkeypatch.setattr(highlights, "HIGHLIGHTS", (row,))
+    *_, last = highlights.render().splitlines()
+    assert last.startswith("| IndexFlatL2 is approximate search ([S26](CLAIMS.md#s26)) | IVF is [32 times](notebooks/")
+    assert last.endswith(" | wrong | [06](notebooks/06_vector_search.ipynb) |")
+
+
+@pytest.mark.parametrize(("claim", "number"), [("S99", "times_sure"), ("S26", "gone")])
+def test_a_highlight_of_what_nobody_states_is_named(monkeypatch, claim, number):
+    row = highlights.Highlight(claim, f"[](06_vector_search.ipynb#{number})", "06_vector_search.ipynb")
+    monkeypatch.setattr(highlights, "HIGHLIGHTS", (row,))
+    with pytest.raises(LookupError, match="S99" if claim == "S99" else "gone"):
+        highlights.render()
+
+
+def test_the_table_replaces_what_stood_between_the_markers():
+    page = f"Before.\n{highlights.START}\nold\n{highlights.END}\nAfter.\n"
+    once = highlights.placed(page, "| new |")
+    assert once == f"Before.\n{highlights.START}\n\n| new |\n\n{highlights.END}\nAfter.\n"
+    assert highlights.placed(once, "| new |") == once
+    with pytest.raises(ValueError, match="the page needs one line"):
+        highlights.placed("no markers", "| new |")
 
 
 CURVES = History(*(np.linspace(1, share, 12).reshape(2, 6) for share in (0.1, 0.9, 0.5, 0.4)))

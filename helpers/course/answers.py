@@ -1,9 +1,11 @@
-"""What is made from the notebooks: ANSWERS.md, their "What to say" sections in one file, and README's picture."""
+"""What is made from the notebooks: ANSWERS.md, their "What to say" sections in one file; README's picture and table."""
 
 import base64
 import json
 import re
 from pathlib import Path
+
+from . import highlights
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ("What to say", "Never say", "They will ask next", "On your own system")
@@ -56,4 +58,5 @@ if __name__ == "__main__":
     images = ROOT / "notebooks" / "images"
     images.mkdir(exist_ok=True)
     (images / "baseline.png").write_bytes(picture())
-    print("wrote ANSWERS.md and notebooks/images/baseline.png")
+    highlights.write()
+    print("wrote ANSWERS.md, notebooks/images/baseline.png and README.md's highlights")

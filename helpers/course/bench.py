@@ -200,6 +200,19 @@ def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learnin
                 loss(logits, labels), (logits.argmax(dim=1) == labels).float().mean()
 
 
+def _after_over_before():
+    "Seconds of a described question to the assistant after lesson 10, over those to lesson 00's."
+    import numpy as np
+
+    from ..assistant import corpus
+    from ..before_after import serving, system
+
+    asked = {"before": serving.lesson_00(), "after": system.assistant(system.AFTER)}
+    texts = [question.text for question in corpus.load_questions("described", "development")[:4]]
+    found = serving.seconds(asked, texts)
+    return float(np.median(found["after"]) / np.median(found["before"]))
+
+
 def _drift_test():
     import numpy as np
 
@@ -207,6 +220,8 @@ def _drift_test():
 
     samples = np.random.default_rng(0).normal(size=(2, drift.WINDOW, 384))
     return 1000 * best_of(5, drift.mmd_test, *samples)
+
+
 def _approximate_over_exact(n):
     """Seconds of one query with the quicker of IVF and HNSW, at a recall@10 of 0.95, over those of exact search.
 
@@ -232,6 +247,25 @@ def _approximate_over_exact(n):
     return quickest / flat_seconds
 
 
+def _start_ranks():
+    from ..scaling.distributed import launch
+
+    def start():
+        with launch.Ranks(2):
+            pass
+
+    return best_of(3, start)
+
+
+def _ranks_over_one_process():
+    "Seconds of a step on two ranks, over one process with all cores: what DDP costs where it adds no hardware."
+    from ..scaling.distributed import launch, measuring
+
+    with launch.Ranks(2) as ranks:
+        found = ranks.run(measuring.step_seconds, measuring.width_of(1_000_000), 1024, 5)[0]
+    return min(found["ranks"]) / min(found["all cores"])
+
+
 BUDGETS = (
     Budget("corpus, read from the installed libraries", _corpus_from_scratch, 15),
     Budget("corpus, from the cache", _corpus_from_cache, 1),
@@ -253,6 +287,9 @@ BUDGETS = (
         "x",
     ),
     Budget("the same, 1,000,000 vectors", lambda: _approximate_over_exact(1_000_000), 1 / 30, "x", large=True),
+    Budget("a described question after the course, over lesson 00's", _after_over_before, 0.1, "x"),
+    Budget("two ranks, from nothing to a group and back", _start_ranks, 5),
+    Budget("a step of 1,024 texts on two ranks, over one process", _ranks_over_one_process, 2, "x"),
     Budget("one arm of augmentation, ten training sets, eleven penalties", _one_arm, 4),
     Budget("200 texts translated to Spanish and back by Apertium", _round_trips, 4),
 )

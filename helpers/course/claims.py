@@ -85,14 +85,18 @@ def render(claims=None):
 def _introduction(claims):
     measured = sum(bool(claim.numbers) for claim in claims)
     other = sum(bool(claim.evidence) and not claim.numbers for claim in claims)
+    left = len(claims) - measured - other
+    evidence = f"{measured} are measured in a notebook and {other} rest on arithmetic or literature alone."
+    if left:
+        evidence = f"""{measured} are measured in a notebook, {other} rest on arithmetic or literature alone, and \
+{left} are still to be measured: until then a verdict is what theory and literature lead one to expect, and the \
+measurement decides."""
     return f"""# What the guide claims, and what is true
 
 <!-- Made from helpers/course/claims.tsv by `python -m helpers.course.claims`; edit that file. -->
 
 The course checks a guide in two parts: *the guide, part 1 (optimization and scaling)* and *part 2 (quick \
-reference)*. It makes {len(claims)} claims that can be checked. Of these, {measured} are measured in a notebook, \
-{other} rest on arithmetic or literature alone, and {len(claims) - measured - other} are still to be measured: \
-until then a verdict is what theory and literature lead one to expect, and the measurement decides.
+reference)*. It makes {len(claims)} claims that can be checked. Of these, {evidence}
 
 `L26` is line 26 of that part. ✔ marks a source that was read for its row; look the others up before you quote them."""
 
@@ -100,6 +104,10 @@ until then a verdict is what theory and literature lead one to expect, and the m
 def _legend(claims):
     counts = Counter(claim.verdict for claim in claims)
     backed = Counter(claim.verdict for claim in claims if claim.evidence)
+    if backed == counts:  # nothing is left to measure
+        rows = [f"| **{v}** | {counts[v]} | {meaning} |" for v, meaning in VERDICTS.items()]
+        head = ["| verdict | claims | meaning |", "| --- | --: | --- |"]
+        return "\n".join([*head, *rows, f"| all | {counts.total()} | |"])
     rows = [f"| **{v}** | {counts[v]} | {backed[v]} | {meaning} |" for v, meaning in VERDICTS.items()]
     rows.append(f"| all | {counts.total()} | {backed.total()} | |")
     return "\n".join(["| verdict | claims | with evidence | meaning |", "| --- | --: | --: | --- |", *rows])

@@ -36,6 +36,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 # the lessons' modules that record results
 EXPERIMENT_MODULES = (
     "helpers.augmentation.recorded",
+    "helpers.before_after.recorded",
     "helpers.cross_validation",
     "helpers.monitoring.alarms",
     "helpers.monitoring.day",
@@ -44,6 +45,7 @@ EXPERIMENT_MODULES = (
     "helpers.regularization",
     "helpers.scaling.batching",
     "helpers.scaling.caching",
+    "helpers.scaling.distributed.recorded",
     "helpers.scaling.vector_search.recorded",
     "helpers.tuning.recorded",
 )
