@@ -46,6 +46,25 @@ def bench(arguments):
     bench.main(large=arguments.large)
 
 
+def rehearse(arguments):
+    from .course.rehearsal import terminal
+
+    terminal.main(arguments)
+
+
+def _rehearsal_options(command):
+    option = command.add_argument
+    option("--mode", choices=("mock", "drill", "flags", "flashcards"), help="without options you are asked")
+    option("--topic", help="a topic or its beginning, as in the list that is shown without options")
+    option("--level", choices=("1", "2", "3"), help="1 explain, 2 decide and justify, 3 design and defend")
+    option("--minutes", type=int, help="how long (default 20)")
+    option("--untimed", action="store_true", help="do not watch the time")
+    option("--export", metavar="FILE", help="write your progress into a new JSON file, and stop")
+    option("--delete", action="store_true", help="delete your progress for good, and stop")
+    option("--yes", action="store_true", help="with --delete: do not ask")
+    option("--anki", metavar="FILE.apkg", help="write the questions as a deck for Anki, and stop")
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m helpers",
@@ -64,11 +83,14 @@ def main():
     command = commands.add_parser("bench", help="measure the course's budgets on this machine")
     command.add_argument("--large", action="store_true", help="include what takes many minutes")
     command.set_defaults(run=bench)
+    command = commands.add_parser("rehearse", help="a mock interview, in this terminal; what you do stays here")
+    _rehearsal_options(command)
+    command.set_defaults(run=rehearse)
     arguments = parser.parse_args()
     warnings.simplefilter("default", category=UserWarning)
     try:
         arguments.run(arguments)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, FileExistsError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -6,7 +6,8 @@
 An **event** is a dict: `{"event": NAME, "at": "2026-01-31T20:15:00+01:00", **values}`. Times come with the
 events. NAME is that of one of the view's actions, and `values` holds the value of each of the view's fields:
 a front end draws a view's blocks, its fields and its actions from top to bottom, and when an action is chosen
-sends its event with the fields' values: a choice's value, a number, or the text as typed. Two more events are no action of a view:
+sends its event with the fields' values: a choice's value, a number, or the text as typed. Two more events are no
+action of a view:
 
     draft  (text)   in "question" and "follow-up": keep what is typed so far; there is no need to draw the view again
     leave           in any stage: end the session now; grades stay, what is typed comes back next time
@@ -465,7 +466,7 @@ def _show_hints(state):
 def _show_claim(state):
     asked = state.claims[0]
     total = len(state.question.wrong)
-    blocks = [Block(f"“{asked.text}”", "Did you claim, in these words or others:", "question")]
+    blocks = [Block(f"“{asked.text}”", "Did you claim, in these words or others", "question")]
     if asked.mentioned:
         blocks.append(Block(asked.quote, "A sentence of yours about the same matter", "quote"))
     blocks.append(Block("Only you know what you meant. The evidence comes with the model answer.", style="note"))

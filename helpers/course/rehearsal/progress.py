@@ -48,7 +48,7 @@ class Progress:
         if kind == "started":
             return replace(self, sessions=(*self.sessions, (event["session"], event["at"], event["mode"])))
         if kind in ("draft", "answered", "replied"):
-            part = event["part"] if kind == "draft" else "answer" if kind == "answered" else follow_up_part(event["point"])
+            part = event.get("part", "answer") if kind != "replied" else follow_up_part(event["point"])
             return replace(self, drafts=self.drafts | {(question, part): event["text"]})
         if kind == "judged":
             return replace(self, judged=(*self.judged, (event["session"], event["right"])))

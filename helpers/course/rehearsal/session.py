@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime
 
 from . import bank as banks
-from . import core, hints
+from . import core
 from .log import Log
 from .progress import replay
 
@@ -13,19 +13,19 @@ class Session:
     """`view` is what to show; `send` says what the learner did.
 
     home: folder of the log (default: the user's own, or `$REHEARSAL_HOME`). bank: a `bank.Bank`. plan: a
-    `core.Plan` to show as chosen at first. clock: function returning an aware datetime. read: see `core.State`.
+    `core.Plan` to show as chosen at first. clock: function returning an aware datetime.
     skipped: sentences about lines of the log that could not be read; show them.
 
     Nothing is written before the session is started, and the encoder is not loaded before the first hint, or `warm`.
     """
 
-    def __init__(self, home=None, bank=None, plan=None, clock=None, read=hints.read):
+    def __init__(self, home=None, bank=None, plan=None, clock=None):
         self.bank = banks.load() if bank is None else bank
         self.log, self._clock = Log(home), clock or (lambda: datetime.now().astimezone())
         events, skipped = self.log.read()
         progress, refused = replay(events)
         self.skipped = (*skipped, *refused)
-        self._state, self.view = core.start(self.bank, progress, read, self._at(), plan)
+        self._state, self.view = core.start(self.bank, progress, _read, self._at(), plan)
 
     @property
     def progress(self):
@@ -47,7 +47,15 @@ class Session:
 
     def warm(self):
         """Load the encoder and embed the bank's points, so that the first hints come quickly. A few seconds."""
+        from . import hints
+
         hints.warm(self.bank)
 
     def _at(self):
         return self._clock().isoformat(timespec="milliseconds")
+
+
+def _read(question, text):
+    from . import hints  # late: it loads torch, which flashcards do not need
+
+    return hints.read(question, text)
