@@ -160,7 +160,10 @@ def _keep(session, lines, speak):
 def _line(prompt, ends=False):
     "One line of input. At its end: None if `ends` (an answer may end so), otherwise the learner has left."
     try:
-        return input(prompt)
+        line = input(prompt)
+        if not sys.stdin.isatty():
+            print()  # nobody pressed Enter
+        return line
     except EOFError:
         print()
         if ends:
