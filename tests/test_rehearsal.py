@@ -145,9 +145,12 @@ def test_a_question_that_breaks_the_schema_is_named_with_its_mend(load_entry, go
         load_entry(ENTRY.replace(good, bad, 1))
 
 
-def test_an_id_is_not_there_twice(load_entry):
-    with pytest.raises(ValueError, match="'one' is there twice"):
-        load_entry(ENTRY + ENTRY[ENTRY.index("[[question]]") :])
+@pytest.mark.parametrize(
+    ("again", "message"), [("[[question]]", "'one' is there twice"), ("[[question.wrong]]", "'S26' is there twice")]
+)
+def test_nothing_is_there_twice(load_entry, again, message):
+    with pytest.raises(ValueError, match=message):
+        load_entry(ENTRY + ENTRY[ENTRY.index(again) :])
 
 
 # ---- the interview

@@ -173,7 +173,7 @@ def _problems(raw, claims):
     found += _slugs("id", [raw["id"]])
     found += _between("level", raw["level"], 1, 3) + _between("seconds", raw["seconds"], 60, 240)
     found += _between("points", len(raw["points"]), 3, 6) + _between("wrong", len(raw["wrong"]), 1, 4)
-    found += _between("sources", len(raw["sources"]), 1, 9)
+    found += _between("sources", len(raw["sources"]), 1, 12)
     for kind, schema in (("points", POINT), ("wrong", WRONG)):
         for position, entry in enumerate(raw[kind], start=1):
             found += [f"{kind} {entry.get('id', position)}: {problem}" for problem in _fields(entry, schema)]
@@ -185,6 +185,8 @@ def _problems(raw, claims):
         found += _between(f"phrases of {point['id']}", len(point["phrases"]), 2, 4)
         if not all(isinstance(phrase, str) and phrase.strip() for phrase in point["phrases"]):
             found.append(f"phrases of {point['id']}: each must be a text")
+    cited = [wrong["claim"] for wrong in raw["wrong"]]
+    found += [f"claim: {id!r} is there twice" for id in sorted({id for id in cited if cited.count(id) > 1})]
     for wrong in raw["wrong"]:
         if wrong["claim"] not in claims:
             found.append(f"claim: no {wrong['claim']!r} in helpers/course/claims.tsv")
