@@ -1,0 +1,149 @@
+"""What the hints can and cannot do, measured on typed answers that their authors did not see.
+
+`hint_pairs.tsv` is frozen: whoever wrote it saw the questions and rubric points, not the phrases or the code of the
+hints, and no threshold is chosen on it. For one point of each question it holds an answer of each kind:
+
+    strong      covers the point                        terse      covers it in a few words
+    partial     half covers it                          off-topic  answers the question, but not this point
+    wrong       contradicts the point, fluently; where the note says "negation", it denies it in plain words
+
+`hint_development.tsv` is what the threshold was chosen on: "covers" and "beside", in the sense of strong and off-topic.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from ... import evaluation, plots
+from ...assistant import models
+from . import bank, hints
+
+FROZEN = Path(__file__).with_name("hint_pairs.tsv")
+DEVELOPMENT = Path(__file__).with_name("hint_development.tsv")
+KINDS = ("strong", "partial", "wrong", "off-topic", "terse")
+GRID = np.round(np.arange(0.2, 0.8, 0.025), 3)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Point–answer pairs, in columns of the same length."""
+
+    questions: np.ndarray  # ids: what is resampled
+    points: np.ndarray
+    kinds: np.ndarray
+    answers: tuple
+    notes: np.ndarray
+
+    def __len__(self):
+        return len(self.answers)
+
+
+def load_pairs(path=FROZEN):
+    """Read pairs. Raises ValueError for a line whose question or point the bank has not."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    known = {(question.id, point.id) for question in bank.load() for point in question.points}
+    for number, row in enumerate(rows, start=2):
+        if (row["question"], row["point"]) not in known:
+            place = f"{Path(path).name}, line {number}"
+            raise ValueError(f"{place}: the bank has no point {row['point']!r} of {row['question']!r}")
+    columns = {name: np.array([row.get(name) or "" for row in rows]) for name in ("question", "point", "kind", "note")}
+    answers = tuple(row["answer"] for row in rows)
+    return Pairs(columns["question"], columns["point"], columns["kind"], answers, columns["note"])
+
+
+def similarities(pairs, shift=0):
+    """What a hint compares with its threshold: for each pair the cosine of point and closest sentence.
+
+    shift: 0 for each answer beside its own point; n pairs it with the point of the n-th question after its own, to
+    which it says nothing. Returns a float array (pairs,).
+    """
+    pieces = [hints.sentences(answer) for answer in pairs.answers]
+    vectors = np.split(models.embed([s for each in pieces for s in each]), np.cumsum([len(p) for p in pieces])[:-1])
+    names = list(dict.fromkeys(pairs.questions))
+    others = dict(zip(names, np.roll(names, -shift), strict=True))
+    point_of = dict(zip(pairs.questions, pairs.points, strict=True))
+    found = []
+    for question, point, said in zip(pairs.questions, pairs.points, vectors, strict=True):
+        other = others[question]
+        references = _references(other, point if shift == 0 else point_of[other])
+        found.append(float((said @ references.T).max()))
+    return np.array(found)
+
+
+def _references(question, point):
+    asked = bank.load()[question]
+    return hints.references(asked)[0][[p.id for p in asked.points].index(point)]
+
+
+def shared_words(pairs):
+    """The baseline without any model: the share of a point's words that the answer holds, best of text and phrases.
+
+    Function words are left out (scikit-learn's list). Returns a float array (pairs,).
+    """
+    asked = {(question.id, point.id): point for question in bank.load() for point in question.points}
+    found = []
+    for question, point, answer in zip(pairs.questions, pairs.points, pairs.answers, strict=True):
+        point, said = asked[question, point], _words(answer)
+        found.append(max(len(_words(text) & said) / max(1, len(_words(text))) for text in (point.text, *point.phrases)))
+    return np.array(found)
+
+
+def _words(text):
+    return set(re.findall(r"[a-z0-9]+", text.lower())) - ENGLISH_STOP_WORDS
+
+
+def separation(first, second, questions, minus=None, resamples=2000, seed=0):
+    """Chance that a random one of `first` scores higher than a random one of `second`: the AUC, with its interval.
+
+    first, second: float arrays (pairs,), both in the order of `questions`, labels that are drawn with all that is
+    theirs. minus: another such (first, second), whose AUC on the same drawn questions is subtracted.
+    1 separates perfectly, 0.5 is a coin, below 0.5 the second kind scores higher. Returns an `evaluation.Interval`.
+    """
+    names, cluster = np.unique(questions, return_inverse=True)
+    wins = _wins(first, second) - (_wins(*minus) if minus is not None else 0)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    weights = drawn[:, cluster]
+    samples = np.einsum("ri,ij,rj->r", weights, wins, weights, optimize=True) / weights.sum(axis=1) ** 2
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return evaluation.Interval(float(wins.mean()), float(low), float(high))
+
+
+def _wins(first, second):
+    return (first[:, None] > second[None, :]) + 0.5 * (first[:, None] == second[None, :])
+
+
+def mentioned(similarity, questions, threshold=hints.THRESHOLD):
+    """Share of answers that the hints call "mentioned", with an interval over questions."""
+    return evaluation.mean(similarity >= threshold, clusters=questions)
+
+
+def best_threshold(similarity, covers, grid=GRID):
+    """The threshold with the largest share of covering answers found minus share of others called "mentioned"."""
+    similarity, covers = np.asarray(similarity), np.asarray(covers, dtype=bool)
+    found = [(similarity[covers] >= t).mean() - (similarity[~covers] >= t).mean() for t in grid]
+    return float(grid[int(np.argmax(found))])
+
+
+def distribution(groups, title, threshold=hints.THRESHOLD):
+    """Figure of the similarities by kind of answer: a dot an answer, the bar is the median.
+
+    groups: {name: float array}.
+    """
+    made, axis = plots.figure(title, width=9, height=1.2 + 0.6 * len(groups))
+    rng = np.random.default_rng(0)
+    with mpl.rc_context(plots.STYLE):
+        axis.axvline(threshold, color="0.3", linestyle="--", linewidth=1.5)
+        axis.text(threshold, -0.62, ' "mentioned" from here', fontsize=11, va="bottom")
+        for row, (values, colour) in enumerate(zip(groups.values(), plots.COLOURS, strict=False)):
+            axis.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=18, alpha=0.5, color=colour)
+            axis.plot([np.median(values)] * 2, [row - 0.35, row + 0.35], color="black", linewidth=3)
+        axis.set_yticks(range(len(groups)), list(groups))
+        axis.invert_yaxis()
+        axis.set_xlabel("cosine of the point and the closest sentence")
+    return made
