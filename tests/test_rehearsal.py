@@ -7,13 +7,15 @@ import zipfile
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from helpers.course.claims import load_claims
 from helpers.course.references import texts
-from helpers.course.rehearsal import anki, bank, core, hints, report, schedule
+from helpers.course.rehearsal import anki, bank, core, demonstration, hints, limits, report, schedule
 from helpers.course.rehearsal.log import Log
 from helpers.course.rehearsal.progress import Progress, replay
 from helpers.course.rehearsal.session import Session
@@ -597,7 +599,72 @@ def test_any_answer_can_be_read(questions, text):
     assert len(hints.read(next(iter(questions)), text).points) >= 3
 
 
+# ---- the limits of the hints
+
+
+def test_the_frozen_pairs_hold_every_kind_for_every_point_and_no_phrase_of_the_bank(questions):
+    pairs = limits.load_pairs()
+    assert len(pairs) >= 150
+    kinds = {}
+    for question, point, kind in zip(pairs.questions, pairs.points, pairs.kinds, strict=True):
+        kinds.setdefault((question, point), []).append(kind)
+    assert all(sorted(found) == sorted(limits.KINDS) for found in kinds.values())
+    answers = "\n".join(pairs.answers).lower()
+    phrases = [phrase for question in questions for point in question.points for phrase in point.phrases]
+    assert [phrase for phrase in phrases if phrase.lower() in answers] == []
+
+
+def test_the_threshold_is_the_best_on_the_development_answers_which_share_none_with_the_frozen_ones():
+    chosen = limits.load_pairs(limits.DEVELOPMENT)
+    best = limits.best_threshold(limits.similarities(chosen), chosen.kinds == "covers")
+    assert best == pytest.approx(hints.THRESHOLD)
+    assert not set(chosen.answers) & set(limits.load_pairs().answers)
+
+
+def test_a_pair_whose_point_is_gone_is_named(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("question\tpoint\tkind\tanswer\nnone\tgone\tstrong\tYes.\n")
+    with pytest.raises(ValueError, match=r"pairs\.tsv, line 2: the bank has no point 'gone' of 'none'"):
+        limits.load_pairs(tmp_path / "pairs.tsv")
+
+
+def test_the_similarity_of_a_pair_is_the_one_that_its_hint_compares(questions):
+    pairs = limits.load_pairs()
+    found = limits.similarities(pairs)
+    for i in range(0, len(pairs), 60):
+        reading = hints.read(questions[pairs.questions[i]], pairs.answers[i])
+        hint = next(hint for hint in reading.points if hint.id == pairs.points[i])
+        assert hint.similarity == pytest.approx(found[i], abs=1e-5)
+        assert hint.mentioned == (found[i] >= hints.THRESHOLD)
+
+
+def test_separation_is_the_area_under_the_roc_curve():
+    rng = np.random.default_rng(0)
+    first, second, labels = rng.normal(1, 1, 80), rng.normal(0, 1, 80), np.arange(80)
+    found = limits.separation(first, second, labels)
+    truth = np.repeat([1, 0], 80)
+    assert found.estimate == pytest.approx(roc_auc_score(truth, np.concatenate([first, second])))
+    assert 0.6 < found.low < found.estimate < found.high < 0.9
+    assert limits.separation(second + 9, second, labels).low == 1
+    assert limits.separation(first, second, labels, minus=(first, second)).high == 0
+    twice = limits.separation(np.tile(first, 2), np.tile(second, 2), np.tile(labels, 2))  # copies are no new data
+    assert twice.low == pytest.approx(found.low, abs=0.01)
+
+
+def test_shared_words_are_counted_without_function_words(questions):
+    pairs = limits.load_pairs(limits.DEVELOPMENT)
+    found = limits.shared_words(pairs)
+    assert 0 <= found.min() < found[pairs.kinds == "covers"].mean() <= found.max() <= 1
+    assert limits._words("It is the best of the batch") == {"best", "batch"}
+
+
 # ---- the report
+
+
+def test_a_made_up_learner_who_learns_has_a_trend_that_rises(tmp_path, questions):
+    trend = demonstration.rehearse(tmp_path, questions, sessions=3, minutes=6).view.report.trend
+    assert len(trend) == 3
+    assert trend[-1].missing < trend[0].missing
+    assert np.mean(trend[-1].grades) > np.mean(trend[0].grades)
 
 
 def test_the_report_names_misses_time_due_dates_and_trend(tmp_path, questions):
