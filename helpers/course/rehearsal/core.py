@@ -369,6 +369,8 @@ STEPS = {
 
 def _one_of(event, name, allowed):
     value = event.get(name)
+    if value is None:
+        raise ValueError(f"{name}: nothing is chosen yet")
     if value not in allowed:
         raise ValueError(f"{name}: {value!r} must be one of {', '.join(allowed)}")
     return value

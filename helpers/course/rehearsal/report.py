@@ -137,7 +137,8 @@ def figure(report):
         right.set(xlabel="session", ylabel="points a typed answer", title="points not found")
         right.set_ylim(bottom=0)
         for axis in (left, right):
-            axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+            axis.set_xlim(0.5, count + 0.5)
+            axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
     return made
 
 

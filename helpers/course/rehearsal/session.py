@@ -25,7 +25,7 @@ class Session:
         events, skipped = self.log.read()
         progress, refused = replay(events)
         self.skipped = (*skipped, *refused)
-        self._state, self.view = core.start(self.bank, progress, _read, self._at(), plan)
+        self._state, self.view = core.start(self.bank, progress, _read, self.now(), plan)
 
     @property
     def progress(self):
@@ -39,7 +39,7 @@ class Session:
         in both cases nothing has changed, so that what was typed can be sent again.
         """
         values = {"session": secrets.token_hex(4)} | values if event == "start" else values
-        state, view, record = core.step(self._state, {"event": event, "at": self._at(), **values})
+        state, view, record = core.step(self._state, {"event": event, "at": self.now(), **values})
         if record is not None:
             self.log.append(record)
         self._state, self.view = state, view
@@ -51,7 +51,8 @@ class Session:
 
         hints.warm(self.bank)
 
-    def _at(self):
+    def now(self):
+        """The time as events carry it: ISO 8601 with the offset from UTC."""
         return self._clock().isoformat(timespec="milliseconds")
 
 
