@@ -40,7 +40,9 @@ class Clock:
 
 
 def choose(mode="mock", **others):
-    return {"mode": mode, "topic": "any", "level": "any", "minutes": 6, "timed": "yes"} | others
+    "The first form; the session's name draws the order of new questions."
+    form = {"session": "one", "mode": mode, "topic": "any", "level": "any", "minutes": 6, "timed": "yes"}
+    return form | others
 
 
 def drive(session, typed="I would measure it first.", until="end", **chosen):
@@ -185,11 +187,11 @@ def test_hints_quote_the_sentence_and_never_say_correct_nor_give_a_percentage(tm
     assert "They cannot tell right from wrong" in said(view)
     hinted = [block.text for block in view.blocks if block.label == "Point"]
     assert len(hinted) == len(question.points)
-    for text in hinted:
-        stripped = text.replace(question.points[0].text, "").lower()
-        assert "correct" not in stripped
-        assert "score" not in stripped
-        assert "%" not in text.rpartition("\n")[2]
+    for text, point in zip(hinted, question.points, strict=True):
+        assert text == f"{point.text}\nNot found" or text.startswith(f"{point.text}\nMentioned: “")
+    note = next(block.text for block in view.blocks if block.style == "note")
+    assert "correct" not in view.heading + note
+    assert "%" not in view.heading + note
 
 
 def test_overtime_is_counted_and_nothing_is_cut_off(tmp_path, questions):
@@ -217,12 +219,10 @@ def test_untimed_there_is_no_timer_and_no_overtime(tmp_path, questions):
 
 def test_red_flags_are_asked_the_resembling_one_first_and_all_are_refuted_at_the_end(tmp_path, questions):
     session = Session(tmp_path, questions, clock=Clock())
-    while True:  # a question with two claims or more
-        view = session.send("start", **choose(mode="drill", minutes=240))
-        while len(question_of(session).wrong) < 2:
-            view = drive(session, until="graded", claimed="no")[-1]
-            view = session.send("continue")
-        break
+    view = session.send("start", **choose(minutes=240))
+    while len(question_of(session).wrong) < 2:
+        drive(session, until="graded", claimed="no")
+        view = session.send("continue")
     question = question_of(session)
     last = question.wrong[-1]
     session.send("answer", text=f"{last.says}.")
@@ -333,7 +333,7 @@ def test_topic_and_level_are_kept_to(tmp_path, questions):
         ({"level": "4"}, "level: '4' must be one of any, 1, 2, 3"),
         ({"minutes": "soon"}, "minutes: 'soon' must be a whole number from 1 to 240"),
         ({"minutes": 0}, "minutes: 0"),
-        ({"timed": None}, "timed: None must be one of yes, no"),
+        ({"timed": None}, "timed: nothing is chosen yet"),
     ],
 )
 def test_a_form_filled_in_wrongly_is_refused_by_name_and_nothing_has_happened(tmp_path, questions, change, message):
@@ -353,14 +353,14 @@ def test_events_that_do_not_fit_are_refused(tmp_path, questions):
         session.send("answer", text=" \n")
     session.send("answer", text="Something.")
     drive(session, until="compare", claimed="no")
-    with pytest.raises(ValueError, match="grade: None must be one of again, hard, good, easy"):
+    with pytest.raises(ValueError, match="grade: nothing is chosen yet"):
         session.send("grade", grade=None)
 
 
 def test_the_core_is_pure_and_its_state_and_views_cannot_be_changed(questions):
     at = NOON.isoformat()
     state, view = core.start(questions, Progress(), hints.read, at)
-    event = {"event": "start", "at": at, "session": "s", **choose()}
+    event = {"event": "start", "at": at, **choose()}
     assert core.step(state, event)[1:] == core.step(state, event)[1:]
     assert state.stage == "choose"
     with pytest.raises(FrozenInstanceError):
@@ -594,7 +594,7 @@ def test_no_answer_breaks_the_cutting_into_sentences_and_no_letter_is_lost(text)
     assert kept == {letter for piece in pieces for letter in piece if letter.isalnum()}
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "...", "한" * 3000, "x" * 5000, "🙂 " * 2000, "word " * 3000, "İ" * 2000])
+@pytest.mark.parametrize("text", ["", " \n ", "...", "한" * 3000, "x" * 5000, "🙂 " * 2000, "word " * 600, "İ" * 2000])
 def test_any_answer_can_be_read(questions, text):
     assert len(hints.read(next(iter(questions)), text).points) >= 3
 
