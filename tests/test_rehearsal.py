@@ -671,7 +671,7 @@ def test_the_report_names_misses_time_due_dates_and_trend(tmp_path, questions):
     clock = Clock()
     for grade in ("again", "good"):
         session = Session(tmp_path, questions, clock=clock)
-        session.send("start", **choose(minutes=1))
+        session.send("start", **choose(minutes=1, session=grade))
         question = question_of(session)
         drive(session, "Bananas are yellow.", until="report", claimed="yes", grade=grade)
         clock.at += timedelta(days=1)
