@@ -93,7 +93,7 @@ def main():
     warnings.simplefilter("default", category=UserWarning)
     try:
         arguments.run(arguments)
-    except (ValueError, ImportError, FileExistsError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -155,6 +155,8 @@ def test_export_and_delete(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "mine.json").read_text("utf-8"))["events"][0]["session"] == "s"
     with pytest.raises(SystemExit, match="exists already: name a new file"):
         command(monkeypatch, tmp_path, "--export", str(tmp_path / "mine.json"))
+    with pytest.raises(SystemExit, match="No such file or directory"):
+        command(monkeypatch, tmp_path, "--export", str(tmp_path / "nowhere" / "mine.json"))
     monkeypatch.setattr("builtins.input", lambda _: "no")
     command(monkeypatch, tmp_path, "--delete")
     assert "Nothing was deleted" in capsys.readouterr().out
@@ -164,6 +166,12 @@ def test_export_and_delete(monkeypatch, tmp_path, capsys):
     assert not Log(tmp_path / "home").path.exists()
     command(monkeypatch, tmp_path, "--delete", "--yes")
     assert "no progress to delete" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_hold_progress_is_named_with_the_mend(monkeypatch, tmp_path):
+    (tmp_path / "home").write_text("a file where a folder should be")
+    with pytest.raises(SystemExit, match="error: cannot read your progress in .*home.*REHEARSAL_HOME"):
+        command(monkeypatch, tmp_path, "--export", str(tmp_path / "mine.json"))
 
 
 def test_the_deck_for_anki(monkeypatch, tmp_path, capsys):
