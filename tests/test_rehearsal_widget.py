@@ -241,6 +241,7 @@ def test_lines_become_paragraphs_lists_and_tables():
     html = widget._lines("- one\n  still one\n- two\n\nend\na   b")
     items = '<ul><li dir="auto">one<br>still one</li><li dir="auto">two</li></ul>'
     assert html == f'{items}<p dir="auto"></p><p dir="auto">end</p><pre dir="auto">a   b</pre>'
+    assert widget._lines("- a  b", as_typed=True) == '<p dir="auto">- a  b</p>'
 
 
 def test_two_widgets_at_once(show):

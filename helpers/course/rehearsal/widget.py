@@ -1,8 +1,8 @@
 """The rehearsal in a notebook cell: `interview()` draws the core's views with ipywidgets.
 
-It can be used by keyboard alone: Tab goes from field to field, Space chooses a radio button and presses a button.
-A new view puts the focus on its heading, so that the next Tab is its first field. What is typed is in the log
-within a second or so, whether it is submitted or not.
+It can be used by keyboard alone: Tab goes from one choice, field or button to the next, Space chooses and presses.
+(The arrow keys, and letters outside a text, are the notebook's own.) A new view puts the focus into the text to be
+typed, or on its heading. What is typed is in the log within a second or so, whether it is submitted or not.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ BEAT = 1.0  # seconds between two looks at the clock and at what is typed
 SETTLE = 0.2  # seconds without a change after which a text counts as arrived
 STILL = 3600  # seconds, beyond the time allowed, without a keystroke: then nobody looks at the clock any more
 MANY = 5  # choices; more than these stand in columns
+BY_KEYBOARD = "By keyboard: Tab moves on, Space chooses and presses."
 
 
 def interview(session=None):
@@ -94,6 +95,20 @@ class Interview(widgets.VBox):
             made[event] = button
         return made
 
+    def _focus(self):
+        "To the text to be typed; otherwise to the heading, so that reading begins at the top."
+        if "text" not in self.fields:
+            self._heading.focus()
+            return
+        field = self.fields["text"]
+
+        def displayed(change):
+            field.unobserve(displayed, "_view_count")
+            field.focus()
+
+        field.observe(displayed, "_view_count")
+        field._view_count = 0  # from now on the browser counts how often it shows the field
+
     def _complain(self, error):
         "In words, beside the field that the error names; the focus goes there."
         name, _, text = str(error).partition(": ")
@@ -129,7 +144,7 @@ class Interview(widgets.VBox):
                 self._complain(error)
             else:
                 self._draw()
-                self._heading.focus()
+                self._focus()
             finally:
                 self._status.value = ""
                 for button in self.buttons.values():
@@ -236,24 +251,30 @@ def _input(field, stage):
 
 def _body(view, skipped):
     "The blocks as HTML; before the first question what the log had to leave out, and in the report the trend."
-    notes = [_block("Your progress", text, "note") for text in skipped] if view.stage == "choose" else []
-    trend = [_trend(view.report)] if view.report and view.report.trend else []
-    return "".join([*notes, *(_block(block.label, block.text, block.style) for block in view.blocks), *trend])
+    shown = [_block(block.label, block.text, block.style) for block in view.blocks]
+    if view.stage == "choose":
+        shown = [*(_block("Your progress", text, "note") for text in skipped), *shown, _block("", BY_KEYBOARD, "note")]
+    if view.report and view.report.trend:
+        shown.append(_trend(view.report))
+    return "".join(shown)
 
 
 def _block(label, text, style):
     label = f'<div class="rehearsal-label">{html.escape(label)}</div>' if label else ""
-    return f'<div class="rehearsal-{style}">{label}{_lines(text)}</div>'
+    return f'<div class="rehearsal-{style}">{label}{_lines(text, as_typed=style == "quote")}</div>'
 
 
-def _lines(text):
-    """A text as HTML: items ("- ") as lists, lines laid out with spaces as they are, other lines as paragraphs."""
+def _lines(text, as_typed=False):
+    """A text as HTML: items ("- ") as lists, lines laid out with spaces as they are, other lines as paragraphs.
+
+    as_typed: every line is a paragraph, whatever the learner began it with.
+    """
     parts, kinds = [], []
     for line in text.split("\n"):
-        if line.startswith("  ") and kinds and kinds[-1] == "li":  # goes on with the item above
+        if not as_typed and line.startswith("  ") and kinds and kinds[-1] == "li":  # goes on with the item above
             parts[-1] += f"<br>{html.escape(line.strip())}"
             continue
-        kind = "li" if line.startswith("- ") else "pre" if "  " in line.strip() else "p"
+        kind = "p" if as_typed else "li" if line.startswith("- ") else "pre" if "  " in line.strip() else "p"
         parts.append(html.escape(line.removeprefix("- ") if kind == "li" else line))
         kinds.append(kind)
     shown = []
