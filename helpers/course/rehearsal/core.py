@@ -228,12 +228,13 @@ def planned(state):
 
 
 def _statements(state, questions):
-    "Known-wrong claims and as many true points, half a minute each, in drawn order."
+    "Known-wrong claims and as many true statements, half a minute each, in drawn order. All as a candidate says them."
     found = []
     for question in questions:
-        points = sorted(question.points, key=lambda point: _shuffle_key(state.session, state.at, question.id, point.id))
+        musts = [point.phrases[0] for point in question.points if point.must]
+        musts.sort(key=lambda text: _shuffle_key(state.session, state.at, question.id, text))
         found += [(question.id, wrong.says, True, wrong.claim) for wrong in question.wrong]
-        found += [(question.id, point.text, False, "") for point in points[: len(question.wrong)]]
+        found += [(question.id, text, False, "") for text in musts[: len(question.wrong)]]
     found.sort(key=lambda entry: _shuffle_key(state.session, state.at, *entry[:2]))
     return tuple(found[: max(2, 2 * state.plan.minutes)])
 
@@ -289,7 +290,8 @@ def _claim(state, event):
 def _claims_or_follow_up(state):
     if state.claims:
         return replace(state, stage="claim")
-    open_points = [hint.id for hint in state.reading.missing if hint.id not in state.follow_ups]
+    musts = {point.id for point in state.question.points if point.must}
+    open_points = [hint.id for hint in state.reading.missing(musts) if hint.id not in state.follow_ups]
     if not open_points or len(state.follow_ups) == FOLLOW_UPS:
         return replace(state, stage="compare")
     return replace(state, stage="follow-up", follow_ups=(*state.follow_ups, open_points[0]), since=state.at)
@@ -436,7 +438,7 @@ def _show_choose(state):
         Field("level", "Level", "choice", ANY if plan.level is None else str(plan.level), tuple(levels)),
         Field("minutes", "Minutes (1 to 240)", "number", plan.minutes),
         Field("timed", "Watch the time?", "choice", "yes" if plan.timed else "no",
-              (("yes", "Yes: show the time allowed, count what goes over it"), ("no", "No: untimed"))),
+              (("yes", "Yes: show the time that saying it takes, and count what goes over it"), ("no", "No: untimed"))),
     )  # fmt: skip
     return View("choose", "The rehearsal", tuple(blocks), fields, (Action("start", "Start"),))
 
@@ -450,7 +452,8 @@ def _show_question(state):
     blocks.append(Block("Answer as you would speak. Hints come after you submit.", style="note"))
     timer = Timer(state.since, question.seconds) if state.plan.timed else None
     if timer:
-        blocks.append(Block(f"Time allowed: {clock(question.seconds)}. You are never cut off.", style="note"))
+        text = f"Time to say it: {clock(question.seconds)}. Typing takes longer, and you are never cut off."
+        blocks.append(Block(text, style="note"))
     fields = (Field("text", "Your answer", "text", draft),)
     return View("question", _title(state), tuple(blocks), fields, (Action("answer", "Submit the answer"),), timer)
 
@@ -468,12 +471,13 @@ def _show_hints(state):
 def _show_claim(state):
     asked = state.claims[0]
     total = len(state.question.wrong)
-    blocks = [Block(f"“{asked.text}”", "Did you claim, in these words or others", "question")]
+    blocks = [Block(f"“{asked.text}”", "In these words or others", "question")]
     if asked.mentioned:
         blocks.append(Block(asked.quote, "A sentence of yours about the same matter", "quote"))
-    blocks.append(Block("Only you know what you meant. The evidence comes with the model answer.", style="note"))
+    note = "It is wrong, and you see why with the model answer. Only you know what you said."
+    blocks.append(Block(note, style="note"))
     fields = (Field("claimed", "Did you claim this?", "choice", None, YES_NO),)
-    heading = f"Red flag {total - len(state.claims) + 1} of {total}"
+    heading = f"Did you say this? {total - len(state.claims) + 1} of {total}"
     return View("claim", heading, tuple(blocks), fields, (Action("claim", "Submit"),))
 
 
@@ -512,7 +516,7 @@ def _show_compare(state):
 
 def _show_graded(state):
     today = schedule.moment(state.at)
-    day = schedule.due_date(state.progress.cards[state.question.id], today)
+    day = schedule.due_date(state.progress.cards[state.question.id])
     blocks = [Block(f"You graded this {GRADES[state.progress.reviews[-1].grade].partition(':')[0]}.")]
     blocks.append(Block(schedule.in_words(day, today.date()), "Due again"))
     if state.question.id in state.queue:
@@ -584,10 +588,10 @@ def _asked(state):
 
 
 def _time_used(state):
-    used = f"{clock(state.seconds)} of {clock(state.question.seconds)} allowed"
     if not state.plan.timed:
         return []
-    return [Block(f"{used}; {clock(state.over)} over." if state.over else f"{used}.", "Time")]
+    used = f"{clock(state.seconds)}; saying it takes {clock(state.question.seconds)}."
+    return [Block(f"{used} {clock(state.over)} over." if state.over else used, "Time")]
 
 
 def _hint_blocks(state, named=True):
@@ -604,7 +608,8 @@ def _hint_blocks(state, named=True):
         blocks.append(Block(text, label))
     note = (
         "The hints compare what sentences are about. They cannot tell right from wrong: a wrong statement, or a "
-        "denial, on the same subject is “mentioned” as well. Read your sentence and judge."
+        "denial, on the same subject is “mentioned” as well. One sentence may be found for several points, and the "
+        "longer an answer, the more is found. Read your sentence and judge."
     )
     return [*blocks, Block(note, style="note")]
 
@@ -620,8 +625,7 @@ def _point_text(point):
 
 
 def _evidence(wrong):
-    lesson, _, name = wrong.refuted_by.partition("#")
-    return f"Measured: {wrong.number} (lesson {lesson[:2]}, {name})."
+    return f"Measured in lesson {wrong.refuted_by[:2]}: {wrong.number}."
 
 
 def _listed(texts):

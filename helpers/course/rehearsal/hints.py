@@ -39,10 +39,10 @@ class Reading:
     points: tuple
     claims: tuple
 
-    @property
-    def missing(self):
-        """The points not found, weakest first."""
-        return tuple(sorted((hint for hint in self.points if not hint.mentioned), key=lambda hint: hint.similarity))
+    def missing(self, first=()):
+        """The points not found: those whose ids are in `first`, then the others, and the weakest first in each."""
+        missing = [hint for hint in self.points if not hint.mentioned]
+        return tuple(sorted(missing, key=lambda hint: (hint.id not in first, hint.similarity)))
 
     @property
     def matched_first(self):

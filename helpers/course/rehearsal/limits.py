@@ -57,23 +57,81 @@ def load_pairs(path=FROZEN):
     return Pairs(columns["question"], columns["point"], columns["kind"], answers, columns["note"])
 
 
-def similarities(pairs, shift=0):
+def points_of(pairs):
+    """The (question, point) that the pairs are about, as a set."""
+    return set(zip(map(str, pairs.questions), map(str, pairs.points), strict=True))
+
+
+def similarities(pairs, shift=0, phrases=True):
     """What a hint compares with its threshold: for each pair the cosine of point and closest sentence.
 
     shift: 0 for each answer beside its own point; n pairs it with the point of the n-th question after its own, to
-    which it says nothing. Returns a float array (pairs,).
+    which it says nothing. phrases: False compares with the point's text alone. Returns a float array (pairs,).
     """
-    pieces = [hints.sentences(answer) for answer in pairs.answers]
-    vectors = np.split(models.embed([s for each in pieces for s in each]), np.cumsum([len(p) for p in pieces])[:-1])
     names = list(dict.fromkeys(pairs.questions))
     others = dict(zip(names, np.roll(names, -shift), strict=True))
     point_of = dict(zip(pairs.questions, pairs.points, strict=True))
     found = []
-    for question, point, said in zip(pairs.questions, pairs.points, vectors, strict=True):
+    for question, point, said in zip(pairs.questions, pairs.points, _said(pairs), strict=True):
         other = others[question]
         references = _references(other, point if shift == 0 else point_of[other])
-        found.append(float((said @ references.T).max()))
+        found.append(_closest(said, references if phrases else references[:1]))
     return np.array(found)
+
+
+def siblings(pairs, kind="strong"):
+    """The answers of a kind beside every *other* point of their own question: (similarities, questions).
+
+    An answer may touch such a point, so the share mentioned is an upper figure for false finds.
+    """
+    found, questions = [], []
+    for question, point, of, said in zip(pairs.questions, pairs.points, pairs.kinds, _said(pairs), strict=True):
+        for other in bank.load()[question].points if of == kind else ():
+            if other.id != point:
+                found.append(_closest(said, _references(question, other.id)))
+                questions.append(question)
+    return np.array(found), np.array(questions)
+
+
+def lengthened(pairs, most=5):
+    """Off-topic answers made longer by those of the same topic's other questions: (similarities, sentences).
+
+    Both are arrays (answers, most): with one answer, two of them joined, and so on. None covers the point by intent.
+    """
+    chosen = np.flatnonzero(pairs.kinds == "off-topic")
+    said, topics = _said(pairs), np.array([bank.load()[question].topic for question in pairs.questions])
+    similarity, sentences = [], []
+    for i in chosen:
+        references = _references(pairs.questions[i], pairs.points[i])
+        same = [j for j in chosen if topics[j] == topics[i] and pairs.questions[j] != pairs.questions[i]]
+        joined = [i, *same][:most]
+        if len(joined) < most:
+            raise ValueError(f"most: {most} answers are asked for, and the topic {topics[i]!r} has {len(joined)}")
+        similarity.append(np.maximum.accumulate([_closest(said[j], references) for j in joined]))
+        sentences.append(np.cumsum([len(said[j]) for j in joined]))
+    return np.array(similarity), np.array(sentences)
+
+
+def claims_as_answers(shift=0):
+    """The bank's known-wrong claims, each typed as an answer: the largest similarity to any point of its question.
+
+    shift: n takes the points of the n-th question after its own. Returns (similarities, questions).
+    """
+    asked = list(bank.load())
+    found, questions = [], []
+    for position, question in enumerate(asked):
+        points = np.concatenate(hints.references(asked[(position + shift) % len(asked)])[0])
+        for claim in hints.references(question)[1]:
+            found.append(_closest(claim, points))
+            questions.append(question.id)
+    return np.array(found), np.array(questions)
+
+
+def _said(pairs):
+    "The vectors of every answer's sentences: a list of float32 (sentences, 384). Kept on disk, too."
+    pieces = [hints.sentences(answer) for answer in pairs.answers]
+    vectors = models.embed([sentence for each in pieces for sentence in each])
+    return np.split(vectors, np.cumsum([len(each) for each in pieces])[:-1])
 
 
 def _references(question, point):
@@ -81,16 +139,22 @@ def _references(question, point):
     return hints.references(asked)[0][[p.id for p in asked.points].index(point)]
 
 
-def shared_words(pairs):
+def _closest(said, references):
+    return float((said @ references.T).max())
+
+
+def shared_words(pairs, phrases=True):
     """The baseline without any model: the share of a point's words that the answer holds, best of text and phrases.
 
-    Function words are left out (scikit-learn's list). Returns a float array (pairs,).
+    Function words are left out (scikit-learn's list). phrases: False compares with the point's text alone.
+    Returns a float array (pairs,).
     """
     asked = {(question.id, point.id): point for question in bank.load() for point in question.points}
     found = []
     for question, point, answer in zip(pairs.questions, pairs.points, pairs.answers, strict=True):
         point, said = asked[question, point], _words(answer)
-        found.append(max(len(_words(text) & said) / max(1, len(_words(text))) for text in (point.text, *point.phrases)))
+        texts = (point.text, *point.phrases) if phrases else (point.text,)
+        found.append(max(len(_words(text) & said) / max(1, len(_words(text))) for text in texts))
     return np.array(found)
 
 

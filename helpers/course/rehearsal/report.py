@@ -50,7 +50,7 @@ class Report:
         """The report of a session. bank: `bank.Bank`. progress: `progress.Progress`. at: ISO time, now."""
         now = schedule.moment(at)
         graded = [review for review in progress.reviews if review.session == session]
-        rows = tuple(_row(bank, progress, review, now) for review in graded if review.question in bank.questions)
+        rows = tuple(_row(bank, progress, review) for review in graded if review.question in bank.questions)
         judged = [right for of, right in progress.judged if of == session]
         trend = [_past(progress, *begun) for begun in progress.sessions]
         return cls(now.date(), rows, (sum(judged), len(judged)), tuple(past for past in trend if past.grades))
@@ -71,7 +71,7 @@ class Report:
             found.append(("Known-wrong claims you made", "\n".join(f"- {text}" for text in claimed)))
         if any(row.seconds for row in self.rows):
             used, over = (sum(getattr(row, name) for row in self.rows) for name in ("seconds", "over"))
-            found.append(("Time", f"{clock(used)} answering, {clock(over)} over the time allowed."))
+            found.append(("Time", f"{clock(used)} answering, {clock(over)} more than it takes to say it."))
         found.append(("Trend of your grades", trend_text(self.trend)))
         return found
 
@@ -81,13 +81,13 @@ class Report:
         return f"- {row.ask}\n  {row.grade.capitalize()}{time}; due {schedule.in_words(row.due, self.today)}"
 
 
-def _row(bank, progress, review, now):
+def _row(bank, progress, review):
     question = bank[review.question]
     texts = {point.id: point.text for point in question.points}
     says = {wrong.claim: f"“{wrong.says}” ({wrong.claim})" for wrong in question.wrong}
     return Row(
         question.ask, review.grade, review.seconds, review.over,
-        schedule.due_date(progress.cards[review.question], now),
+        schedule.due_date(progress.cards[review.question]),
         tuple(texts[id] for id in review.missing if id in texts),
         tuple(says[id] for id in review.claimed if id in says),
     )  # fmt: skip
@@ -103,12 +103,16 @@ def _past(progress, session, at, mode):
 
 
 def trend_text(trend, last=10):
-    """The last sessions, a line each, for a terminal: date, mode, how many, and the mean grade as a bar of four."""
+    """The last sessions, a line each, for a terminal: date, mode, how many, and the mean grade as a bar.
+
+    The bar is empty where all grades were "again", and full where all were "easy".
+    """
     lines = []
     for past in trend[-last:]:
         mean = float(np.mean(past.grades))
-        bar = "#" * round(5 * mean) + "." * (20 - round(5 * mean))
-        lines.append(f"{past.day}  {past.mode:10}  {len(past.grades):2} graded  {bar}  {mean:.1f} of 4")
+        marks = round(18 * (mean - 1) / 3)
+        near = SCALE[round(mean) - 1].capitalize()
+        lines.append(f"{past.day}  {past.mode:10}  {len(past.grades):2} graded  {'#' * marks:.<18}  about {near}")
     return "\n".join(lines) or "No session with a grade yet."
 
 
@@ -120,9 +124,9 @@ def figure(report):
     if not report.trend:
         raise ValueError("report: no session with a grade yet, so there is no trend to draw")
     means = [float(np.mean(past.grades)) for past in report.trend]
-    count = len(means)
-    title = f"Your grades over {count} sessions: from {means[0]:.1f} to {means[-1]:.1f} of 4" if count > 1 else (
-        f"One session so far: {means[0]:.1f} of 4"
+    count, first, last = len(means), *(SCALE[round(mean) - 1].capitalize() for mean in (means[0], means[-1]))
+    title = f"Your own grades over {count} sessions: from about {first} to about {last}" if count > 1 else (
+        f"One session so far: about {last}, by your own grades"
     )  # fmt: skip
     made, (left, right) = plots.figure(title, 2, width=10, height=4)
     x = np.arange(1, count + 1)

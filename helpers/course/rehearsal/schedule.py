@@ -7,7 +7,7 @@ the package `fsrs` (Open Spaced Repetition).
 """
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 from fsrs import Card, Rating, Scheduler
 
@@ -31,26 +31,28 @@ def review(card, question, grade, at):
 
     card: an fsrs `Card`, or None for a question never graded. question: its id. grade: one of GRADES.
     at: aware datetime. Raises ValueError for an unknown grade.
+
+    Only the learner's calendar day counts: whoever grades in the evening and again on the next morning has waited a
+    day. So a card's times are noon of such days. A day before the last one (a clock that was set back, or had been
+    set forward) counts as the same day, and the next date is counted from it.
     """
     if grade not in GRADES:
         raise ValueError(f"grade: {grade!r} must be one of {', '.join(GRADES)}")
-    at = at.astimezone(UTC)
+    day = datetime.combine(at.date(), time(12), UTC)
     if card is None:
         number = int.from_bytes(hashlib.sha256(question.encode()).digest()[:6], "big")
-        card = Card(card_id=number, due=at)
-    if card.last_review is not None:
-        at = max(at, card.last_review)  # a clock that was set back
-    return SCHEDULER.review_card(card, GRADES[grade], at)[0]
+        card = Card(card_id=number, due=day)
+    return SCHEDULER.review_card(card, GRADES[grade], day)[0]
 
 
-def due_date(card, at):
-    """The day on which a card is due, in the time zone of `at`."""
-    return card.due.astimezone(at.tzinfo).date()
+def due_date(card):
+    """The day on which a card is due, on the learner's calendar."""
+    return card.due.date()
 
 
 def is_due(card, at):
-    """Whether the card's day has come."""
-    return due_date(card, at) <= at.date()
+    """Whether the card's day has come, where `at` is now."""
+    return due_date(card) <= at.date()
 
 
 def in_words(day, today):

@@ -1,6 +1,7 @@
 """One learner at one screen: the core, with the clock, the log and the hints put to it. Front ends talk to this."""
 
 import secrets
+from dataclasses import replace
 from datetime import datetime
 
 from . import bank as banks
@@ -39,7 +40,10 @@ class Session:
         in both cases nothing has changed, so that what was typed can be sent again.
         """
         values = {"session": secrets.token_hex(4)} | values if event == "start" else values
-        state, view, record = core.step(self._state, {"event": event, "at": self.now(), **values})
+        state = self._state
+        if event in ("start", "grade"):  # another session may have written meanwhile
+            state = replace(state, progress=replay(self.log.read()[0])[0])
+        state, view, record = core.step(state, {"event": event, "at": self.now(), **values})
         if record is not None:
             self.log.append(record)
         self._state, self.view = state, view
