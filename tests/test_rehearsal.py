@@ -1,5 +1,6 @@
 """The rehearsal without a screen: bank, core, hints, schedule, log, report, Anki."""
 
+import dataclasses
 import json
 import multiprocessing
 import sqlite3
@@ -314,8 +315,8 @@ def test_red_flags_alone_mix_true_statements_with_false_ones_and_show_the_eviden
     session = Session(tmp_path, questions, clock=Clock())
     session.send("start", **choose("flags", minutes=10))
     right = []
-    false = {wrong.says: wrong for question in questions for wrong in question.wrong}
-    true = {point.phrases[0] for question in questions for point in question.points if point.must}
+    false = {core.spoken(wrong.says): wrong for question in questions for wrong in question.wrong}
+    true = {core.spoken(point.phrases[0]) for question in questions for point in question.points if point.must}
     while session.view.stage != "report":
         statement = session.view.blocks[1].text.strip("“”")
         view = session.send("judge", said="no")
@@ -690,6 +691,18 @@ def test_more_sentences_and_siblings_are_found_more_often_than_one_off_topic_ans
     assert len(beside) == len(questions) > 200
     with pytest.raises(ValueError, match="most: 99 answers are asked for"):
         limits.lengthened(pairs, most=99)
+
+
+def test_wrong_answers_come_in_two_groups_and_every_kind_has_the_same_points():
+    pairs = limits.load_pairs()
+    rows = limits.against_strong(pairs, limits.similarities(pairs))
+    chosen = limits.groups(pairs)
+    assert list(rows) == ["strong", "partial", "wrong: denial", "wrong: other", "off-topic", "terse"]
+    assert len(chosen["wrong: denial"]) + len(chosen["wrong: other"]) == len(chosen["strong"])
+    assert rows["off-topic"]["on the same point"].estimate > 0.9
+    broken = dataclasses.replace(pairs, points=np.roll(pairs.points, 1))
+    with pytest.raises(ValueError, match="every kind must have the same points in the same order"):
+        limits.groups(broken)
 
 
 def test_a_pair_whose_point_is_gone_is_named(tmp_path):

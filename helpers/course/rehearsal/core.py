@@ -233,10 +233,15 @@ def _statements(state, questions):
     for question in questions:
         musts = [point.phrases[0] for point in question.points if point.must]
         musts.sort(key=lambda text: _shuffle_key(state.session, state.at, question.id, text))
-        found += [(question.id, wrong.says, True, wrong.claim) for wrong in question.wrong]
-        found += [(question.id, text, False, "") for text in musts[: len(question.wrong)]]
+        found += [(question.id, spoken(wrong.says), True, wrong.claim) for wrong in question.wrong]
+        found += [(question.id, spoken(text), False, "") for text in musts[: len(question.wrong)]]
     found.sort(key=lambda entry: _shuffle_key(state.session, state.at, *entry[:2]))
     return tuple(found[: max(2, 2 * state.plan.minutes)])
+
+
+def spoken(text):
+    """A statement with a capital and without its full stop, so that its form does not tell what it is."""
+    return text[:1].upper() + text[1:].rstrip(". ")
 
 
 def _next(state):
@@ -541,7 +546,7 @@ def _show_judged(state):
     right = (state.said == "no") == is_wrong
     blocks = [Block(f"“{statement}”", f"You would {'' if state.said == 'yes' else 'not '}say", "quote")]
     if is_wrong:
-        wrong = next(wrong for wrong in question.wrong if (wrong.claim, wrong.says) == (claim, statement))
+        wrong = next(wrong for wrong in question.wrong if wrong.claim == claim)
         blocks.append(Block(f"{wrong.because}\n{_evidence(wrong)}", f"Known to be wrong ({claim})"))
     else:
         blocks.append(Block(question.answer, "This belongs to the model answer"))

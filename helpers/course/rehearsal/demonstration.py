@@ -21,11 +21,12 @@ class Clock:
         self.now += timedelta(**span)
 
 
-def rehearse(home, bank, sessions=6, minutes=12, every_days=2):
+def rehearse(home, bank, sessions=4, minutes=12, every_days=2):
     """Drive whole interviews through the core, into the log in `home`, and return the last session, at its report.
 
-    In session k the learner states k points of each question (not more than there are), takes longer at first, and
-    grades by how many were found. Nothing about it is a measurement of people.
+    In session k the learner types k points of each question in the rubric's own words, takes longer at first, admits
+    the first known-wrong claim of every question, and grades by how many points were typed. So the curves that come
+    of it are drawn, not measured.
     """
     clock = Clock()
     for k in range(sessions):
@@ -44,8 +45,10 @@ def _answer_one(session, clock, covered):
     clock.wait(seconds=question.seconds + 40 - 15 * covered)
     said = [point.text for point in question.points[:covered]] or ["I am not sure yet"]
     view = session.send("answer", text=". ".join(said) + ".")
+    admits = "yes"
     while view.stage != "compare":
-        value = {"claim": {"claimed": "no"}, "follow-up": {"text": ""}}.get(view.stage, {})
+        value = {"claim": {"claimed": admits}, "follow-up": {"text": ""}}.get(view.stage, {})
+        admits = "no" if view.stage == "claim" else admits
         view = session.send(view.actions[0].event, **value)
     share = min(covered, len(question.points)) / len(question.points)
     session.send("grade", grade=("again", "hard", "good", "easy")[min(3, int(4 * share))])

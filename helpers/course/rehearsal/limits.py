@@ -187,6 +187,67 @@ def mentioned(similarity, questions, threshold=hints.THRESHOLD):
     return evaluation.mean(similarity >= threshold, clusters=questions)
 
 
+def groups(pairs):
+    """{kind: positions among the points}, the wrong answers in two: "wrong: denial" and "wrong: other".
+
+    Raises ValueError unless every kind has the same points in the same order.
+    """
+    orders = {kind: list(zip(*(column[pairs.kinds == kind] for column in (pairs.questions, pairs.points)), strict=True))
+              for kind in KINDS}  # fmt: skip
+    if any(order != orders["strong"] for order in orders.values()):
+        raise ValueError("pairs: every kind must have the same points in the same order")
+    every = np.arange(len(orders["strong"]))
+    denial = pairs.notes[pairs.kinds == "wrong"] == "negation"
+    found = {}
+    for kind in KINDS:
+        split = {"wrong: denial": every[denial], "wrong: other": every[~denial]}
+        found |= split if kind == "wrong" else {kind: every}
+    return found
+
+
+def by_group(pairs, scores):
+    """{kind as in `groups`: float array}. scores: float array (pairs,)."""
+    return {name: scores[pairs.kinds == name.partition(":")[0]][chosen] for name, chosen in groups(pairs).items()}
+
+
+def against_strong(pairs, scores, threshold=hints.THRESHOLD):
+    """What the strong answers are told apart from, and how often each kind is called mentioned.
+
+    Returns {kind: {"strong is higher: AUC": …, "on the same point": …, "called mentioned": …}} of intervals.
+    """
+    strong, names = scores[pairs.kinds == "strong"], pairs.questions[pairs.kinds == "strong"]
+    rows = {}
+    for kind, chosen in groups(pairs).items():
+        values = by_group(pairs, scores)[kind]
+        other = kind != "strong"
+        rows[kind] = {
+            "strong is higher: AUC": separation(strong[chosen], values, names[chosen]) if other else "",
+            "on the same point": evaluation.mean(strong[chosen] > values, clusters=names[chosen]) if other else "",
+            "called mentioned": mentioned(values, names[chosen], threshold),
+        }
+    return rows
+
+
+def encoder_and_words(pairs):
+    """AUC of the encoder and of shared words, and their difference, with and without the bank's phrases.
+
+    Returns {(compared with, contrast): {"encoder": …, "shared words": …, "encoder minus words": …}}.
+    """
+    names, chosen = pairs.questions[pairs.kinds == "strong"], groups(pairs)
+    rows = {}
+    for texts, phrases in (("text and phrases", True), ("text alone", False)):
+        scored = [by_group(pairs, scores(pairs, phrases=phrases)) for scores in (similarities, shared_words)]
+        for first, second in (("strong", "off-topic"), ("terse", "off-topic"), ("strong", "wrong: denial")):
+            encoder, words = ((score[first][chosen[second]], score[second]) for score in scored)
+            of = names[chosen[second]]
+            rows[texts, f"{first} over {second}"] = {
+                "encoder": separation(*encoder, of),
+                "shared words": separation(*words, of),
+                "encoder minus words": separation(*encoder, of, minus=words),
+            }
+    return rows
+
+
 def best_threshold(similarity, covers, grid=GRID):
     """The threshold with the largest share of covering answers found minus share of others called "mentioned"."""
     similarity, covers = np.asarray(similarity), np.asarray(covers, dtype=bool)
