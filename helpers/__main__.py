@@ -30,6 +30,7 @@ def doctor(arguments):
 
 def warm(arguments):
     from . import augmentation, baseline
+    from .course.rehearsal import bank, hints
     from .monitoring import drift
     from .scaling.vector_search import corpora
 
@@ -38,6 +39,8 @@ def warm(arguments):
     print("lesson 08, questions", flush=True)
     drift.load_traffic()
     corpora.warm()
+    print("lesson 11, the rehearsal's questions", flush=True)
+    hints.warm(bank.load())
 
 
 def bench(arguments):
@@ -90,7 +93,7 @@ def main():
     warnings.simplefilter("default", category=UserWarning)
     try:
         arguments.run(arguments)
-    except (ValueError, ImportError, FileExistsError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

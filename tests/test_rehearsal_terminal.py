@@ -115,13 +115,13 @@ def test_whoever_leaves_in_the_middle_of_a_line_finds_it_again(spawn, tmp_path, 
 def test_a_killed_session_loses_no_line_that_was_entered_however_long(spawn, tmp_path):
     child = spawn("--mode", "mock", "--minutes", "1")
     child.expect("> ")
-    for _ in range(50):  # more than the 4,095 bytes that a terminal hands over by itself
+    for _ in range(10):  # more than the 4,095 bytes that a terminal hands over by itself
         child.send("word " * 100)
     child.sendline("end")
     child.expect("\n> ")
     child.kill(signal.SIGKILL)
     child.expect(pexpect.EOF)
-    assert events(tmp_path, "draft")[-1]["text"] == "word " * 5000 + "end"
+    assert events(tmp_path, "draft")[-1]["text"] == "word " * 1000 + "end"
 
 
 def run(tmp_path, *options, typed=""):
@@ -155,6 +155,8 @@ def test_export_and_delete(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "mine.json").read_text("utf-8"))["events"][0]["session"] == "s"
     with pytest.raises(SystemExit, match="exists already: name a new file"):
         command(monkeypatch, tmp_path, "--export", str(tmp_path / "mine.json"))
+    with pytest.raises(SystemExit, match="No such file or directory"):
+        command(monkeypatch, tmp_path, "--export", str(tmp_path / "nowhere" / "mine.json"))
     monkeypatch.setattr("builtins.input", lambda _: "no")
     command(monkeypatch, tmp_path, "--delete")
     assert "Nothing was deleted" in capsys.readouterr().out
@@ -164,6 +166,12 @@ def test_export_and_delete(monkeypatch, tmp_path, capsys):
     assert not Log(tmp_path / "home").path.exists()
     command(monkeypatch, tmp_path, "--delete", "--yes")
     assert "no progress to delete" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_hold_progress_is_named_with_the_mend(monkeypatch, tmp_path):
+    (tmp_path / "home").write_text("a file where a folder should be")
+    with pytest.raises(SystemExit, match="error: cannot read your progress in .*home.*REHEARSAL_HOME"):
+        command(monkeypatch, tmp_path, "--export", str(tmp_path / "mine.json"))
 
 
 def test_the_deck_for_anki(monkeypatch, tmp_path, capsys):

@@ -200,6 +200,16 @@ def _train_one(x, y, held_x, held_y, width, classes, epochs, batch_size, learnin
                 loss(logits, labels), (logits.argmax(dim=1) == labels).float().mean()
 
 
+def _hints():
+    "Milliseconds of the hints for the longest model answer of the rehearsal, typed as an answer."
+    from .rehearsal import bank, hints
+
+    questions = bank.load()
+    hints.warm(questions)
+    longest = max(questions, key=lambda question: len(question.answer))
+    return 1000 * best_of(10, hints.read, longest, longest.answer)
+
+
 def _drift_test():
     import numpy as np
 
@@ -207,6 +217,8 @@ def _drift_test():
 
     samples = np.random.default_rng(0).normal(size=(2, drift.WINDOW, 384))
     return 1000 * best_of(5, drift.mmd_test, *samples)
+
+
 def _approximate_over_exact(n):
     """Seconds of one query with the quicker of IVF and HNSW, at a recall@10 of 0.95, over those of exact search.
 
@@ -254,5 +266,6 @@ BUDGETS = (
     ),
     Budget("the same, 1,000,000 vectors", lambda: _approximate_over_exact(1_000_000), 1 / 30, "x", large=True),
     Budget("one arm of augmentation, ten training sets, eleven penalties", _one_arm, 4),
+    Budget("hints for a typed answer of the rehearsal, warm", _hints, 200, "ms"),
     Budget("200 texts translated to Spanish and back by Apertium", _round_trips, 4),
 )

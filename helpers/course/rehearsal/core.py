@@ -461,7 +461,7 @@ def _show_recall(state):
 
 
 def _show_hints(state):
-    blocks = [_asked(state), *_time_used(state), *_hint_blocks(state.reading.points)]
+    blocks = [_asked(state), *_time_used(state), *_hint_blocks(state, named=False)]
     return View("hints", "What the hints found", tuple(blocks), (), (Action("continue", "Continue"),))
 
 
@@ -498,7 +498,7 @@ def _show_compare(state):
         blocks += _time_used(state)
     blocks.append(Block(question.answer, "A model answer"))
     if state.reading:
-        blocks += _hint_blocks(state.reading.points)
+        blocks += _hint_blocks(state)
     else:
         blocks.append(Block(_listed(_point_text(point) for point in question.points), "What an interviewer ticks off"))
     for wrong in question.wrong:
@@ -590,13 +590,23 @@ def _time_used(state):
     return [Block(f"{used}; {clock(state.over)} over." if state.over else f"{used}.", "Time")]
 
 
-def _hint_blocks(hints):
-    "The limits stand beside every list of hints, in the same words."
+def _hint_blocks(state, named=True):
+    """A block for each point, and the limits of the hints beside them, always in the same words.
+
+    named: whether a point that was not found is told. Before the follow-ups it is not: an interviewer does not say
+    what is missing either.
+    """
+    points, musts = state.reading.points, {point.id for point in state.question.points if point.must}
+    blocks = []
+    for position, hint in enumerate(points, start=1):
+        label = f"Point {position} of {len(points)}" + (" (a must)" if hint.id in musts else "")
+        text = _hint_text(hint) if named or hint.mentioned else "Not found. What it is comes with the model answer."
+        blocks.append(Block(text, label))
     note = (
         "The hints compare what sentences are about. They cannot tell right from wrong: a wrong statement, or a "
         "denial, on the same subject is “mentioned” as well. Read your sentence and judge."
     )
-    return [*(Block(_hint_text(hint), "Point") for hint in hints), Block(note, style="note")]
+    return [*blocks, Block(note, style="note")]
 
 
 def _hint_text(hint):

@@ -30,7 +30,8 @@ def rehearse(home, bank, sessions=6, minutes=12, every_days=2):
     clock = Clock()
     for k in range(sessions):
         session = Session(home, bank, clock=clock)
-        session.send("start", mode="mock", topic="any", level="any", minutes=minutes, timed="yes")
+        chosen = {"mode": "mock", "topic": "any", "level": "any", "minutes": minutes, "timed": "yes"}
+        session.send("start", session=f"day {k * every_days}", **chosen)  # its name draws the order of new questions
         while session.view.stage != "report":
             _answer_one(session, clock, covered=k)
         clock.wait(days=every_days)

@@ -1,7 +1,7 @@
-"""What the hints can and cannot do, measured on typed answers that their authors did not see.
+"""What the hints can and cannot do, measured on typed answers that neither phrases nor threshold were made with.
 
-`hint_pairs.tsv` is frozen: whoever wrote it saw the questions and rubric points, not the phrases or the code of the
-hints, and no threshold is chosen on it. For one point of each question it holds an answer of each kind:
+`hint_pairs.tsv` is frozen: it was written apart from the phrases and the code of the hints, and nothing is chosen on
+it. For one point of each question it holds an answer of each kind:
 
     strong      covers the point                        terse      covers it in a few words
     partial     half covers it                          off-topic  answers the question, but not this point

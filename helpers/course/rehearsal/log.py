@@ -31,19 +31,23 @@ class Log:
         self.path = Path(home if home is not None else folder()) / NAME
 
     def append(self, event):
-        """Write one event, a dict of JSON values. Raises OSError, naming the file, if the disk does not take it."""
+        """Write one event, a dict of JSON values. Raises OSError, with the mend, if that cannot be."""
         body = {"v": VERSION, **event}
         line = json.dumps(body | {"crc": _checksum(body)}, ensure_ascii=False, allow_nan=False)
         data = f"\n{line}\n".encode("utf-8", "surrogatepass")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        handle = os.open(self.path, flags, 0o600)  # for nobody else's eyes
         try:
-            if os.write(handle, data) != len(data):
-                raise OSError(f"the disk took only a part of the last event: make room for {self.path}, then go on")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+            handle = os.open(self.path, flags, 0o600)  # for nobody else's eyes
+            try:
+                written = os.write(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise self._refused("write", error) from None
+        if written != len(data):
+            raise OSError(f"the disk took only a part of the last event: make room for {self.path}, then go on")
 
     def read(self):
         """(events, skipped): the events in the order they were written, and a sentence for each line left out."""
@@ -51,6 +55,8 @@ class Log:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return [], []
+        except OSError as error:
+            raise self._refused("read", error) from None
         events, skipped = [], []
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -82,6 +88,12 @@ class Log:
         except FileNotFoundError:
             return False
         return True
+
+    def _refused(self, doing, error):
+        return OSError(
+            f"cannot {doing} your progress in {self.path} ({error.strerror}): put that right, or name another folder "
+            "in REHEARSAL_HOME"
+        )
 
 
 def _event(line):
