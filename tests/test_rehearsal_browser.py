@@ -280,6 +280,7 @@ def test_a_half_typed_answer_outlives_the_page_and_the_kernel(page, lab):
     _, _, home, server = lab
     question = page.start()
     page.keys("Half an answer")
+    page.tab_to("Submit")  # in the text, Ctrl+S is not the notebook's
     page.keys(Keys.CONTROL, "s")
     page.until(lambda: not page.find(".jp-mod-dirty"), "the notebook is saved")
 
