@@ -135,7 +135,7 @@ def figure(report):
             grades, counts = np.unique(past.grades, return_counts=True)
             left.scatter(np.full(len(grades), place), grades, s=40 * counts, color="0.75", zorder=1)
         left.plot(x, means, "o-", color=plots.COLOURS[0], zorder=2)
-        left.set(xlabel="session", ylabel="self-grade", ylim=(0.7, 4.3), title="grades (grey), mean (blue)")
+        left.set(xlabel="session", ylabel="self-grade", ylim=(0.7, 4.3), title="line: mean; discs: single grades")
         left.set_yticks(range(1, 5), [name.capitalize() for name in SCALE])
         right.plot(x, [past.missing for past in report.trend], "s-", color=plots.COLOURS[1])
         right.set(xlabel="session", ylabel="points a typed answer", title="points not found")
