@@ -249,10 +249,13 @@ def encoder_and_words(pairs):
 
 
 def best_threshold(similarity, covers, grid=GRID):
-    """The threshold with the largest share of covering answers found minus share of others called "mentioned"."""
+    """The threshold with the largest share of covering answers found minus share of others called "mentioned".
+
+    Of equally good ones the highest: it flatters least.
+    """
     similarity, covers = np.asarray(similarity), np.asarray(covers, dtype=bool)
-    found = [(similarity[covers] >= t).mean() - (similarity[~covers] >= t).mean() for t in grid]
-    return float(grid[int(np.argmax(found))])
+    found = np.array([(similarity[covers] >= t).mean() - (similarity[~covers] >= t).mean() for t in grid])
+    return float(grid[np.flatnonzero(np.isclose(found, found.max()))[-1]])
 
 
 def distribution(groups, title, threshold=hints.THRESHOLD):
