@@ -330,6 +330,16 @@ def test_red_flags_alone_mix_true_statements_with_false_ones_and_show_the_eviden
     assert session.progress.cards == {}
 
 
+def test_the_form_of_a_statement_does_not_tell_whether_it_is_true(questions):
+    true = [core.spoken(point.phrases[0]) for question in questions for point in question.points if point.must]
+    false = [core.spoken(wrong.says) for question in questions for wrong in question.wrong]
+    for statements in (true, false):
+        assert all(len(statement.split()) >= 4 and statement[0] == statement[0].upper() for statement in statements)
+        assert 0.1 < np.mean([statement.startswith("I ") for statement in statements]) < 0.5
+    lengths = [np.mean([len(statement.split()) for statement in statements]) for statements in (true, false)]
+    assert max(lengths) < 1.3 * min(lengths)
+
+
 def test_topic_and_level_are_kept_to(tmp_path, questions):
     topic = questions.topics[0]
     session = Session(tmp_path, questions, clock=Clock())
