@@ -95,6 +95,7 @@ def browser(programs, tmp_path):
     for flag in (*FLAGS, f"user-data-dir={tmp_path / 'profile'}"):
         options.add_argument(f"--{flag}")
     started = webdriver.Chrome(options, webdriver.ChromeService(programs["chromedriver"]))
+    started.set_script_timeout(PATIENCE)  # a page that loads on a busy machine answers late
     try:
         yield started
     finally:
