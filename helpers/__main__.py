@@ -30,6 +30,7 @@ def doctor(arguments):
 
 def warm(arguments):
     from . import augmentation, baseline, before_after
+    from .course.rehearsal import bank, hints
     from .monitoring import drift
     from .scaling.vector_search import corpora
 
@@ -39,12 +40,33 @@ def warm(arguments):
     drift.load_traffic()
     corpora.warm()
     before_after.warm()
+    print("lesson 11, the rehearsal's questions", flush=True)
+    hints.warm(bank.load())
 
 
 def bench(arguments):
     from .course import bench
 
     bench.main(large=arguments.large)
+
+
+def rehearse(arguments):
+    from .course.rehearsal import terminal
+
+    terminal.main(arguments)
+
+
+def _rehearsal_options(command):
+    option = command.add_argument
+    option("--mode", choices=("mock", "drill", "flags", "flashcards"), help="without options you are asked")
+    option("--topic", help="a topic or its beginning, as in the list that is shown without options")
+    option("--level", choices=("1", "2", "3"), help="1 explain, 2 decide and justify, 3 design and defend")
+    option("--minutes", type=int, help="how long (default 20)")
+    option("--untimed", action="store_true", help="do not watch the time")
+    option("--export", metavar="FILE", help="write your progress into a new JSON file, and stop")
+    option("--delete", action="store_true", help="delete your progress for good, and stop")
+    option("--yes", action="store_true", help="with --delete: do not ask")
+    option("--anki", metavar="FILE.apkg", help="write the questions as a deck for Anki, and stop")
 
 
 def main():
@@ -65,11 +87,14 @@ def main():
     command = commands.add_parser("bench", help="measure the course's budgets on this machine")
     command.add_argument("--large", action="store_true", help="include what takes many minutes")
     command.set_defaults(run=bench)
+    command = commands.add_parser("rehearse", help="a mock interview, in this terminal; what you do stays here")
+    _rehearsal_options(command)
+    command.set_defaults(run=rehearse)
     arguments = parser.parse_args()
     warnings.simplefilter("default", category=UserWarning)
     try:
         arguments.run(arguments)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -213,6 +213,16 @@ def _after_over_before():
     return float(np.median(found["after"]) / np.median(found["before"]))
 
 
+def _hints():
+    "Milliseconds of the hints for the longest model answer of the rehearsal, typed as an answer."
+    from .rehearsal import bank, hints
+
+    questions = bank.load()
+    hints.warm(questions)
+    longest = max(questions, key=lambda question: len(question.answer))
+    return 1000 * best_of(10, hints.read, longest, longest.answer)
+
+
 def _drift_test():
     import numpy as np
 
@@ -291,5 +301,6 @@ BUDGETS = (
     Budget("two ranks, from nothing to a group and back", _start_ranks, 5),
     Budget("a step of 1,024 texts on two ranks, over one process", _ranks_over_one_process, 2, "x"),
     Budget("one arm of augmentation, ten training sets, eleven penalties", _one_arm, 4),
+    Budget("hints for a typed answer of the rehearsal, warm", _hints, 200, "ms"),
     Budget("200 texts translated to Spanish and back by Apertium", _round_trips, 4),
 )
