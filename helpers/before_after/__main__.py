@@ -1,4 +1,4 @@
-"""`python -m helpers.before_after`: what each step from the guide's assistant to the course's is worth."""
+"""`python -m helpers.before_after`: What each step from the guide's assistant to the course's is worth."""
 
 import argparse
 
