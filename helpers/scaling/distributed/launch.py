@@ -20,7 +20,8 @@ import torch
 import torch.distributed as dist
 
 PORT = 29500  # where torchrun's ranks meet, unless told otherwise
-GRACE = 2.0  # seconds that ranks get to report after their own time limit
+GRACE = 2.0  # seconds that ranks get to end by themselves
+LATE = 15.0  # seconds after the limit in which a rank may still say that it waited: its own limit began when it had to
 
 
 class RankError(RuntimeError):
@@ -51,7 +52,8 @@ def open_store(port=PORT):
 class Ranks:
     """Processes in one group, each with its rank. Use it in a `with` statement, or call `close()`.
 
-    count: how many. limit: seconds that a call may take. threads: of each rank; its share of the cores if left out.
+    count: how many. limit: seconds that a call may take, and a rank wait for the others; a little more, so that it can
+    say that it waited. threads: of each rank; its share of the cores if left out.
     port: where they meet; see `open_store`. After an error all are ended, since the others of a group cannot go on.
     """
 
@@ -99,7 +101,7 @@ class Ranks:
             raise
 
     def _collected(self, limit):
-        until, answers, waiting = time.monotonic() + limit + GRACE, {}, dict(enumerate(self._pipes))
+        until, answers, waiting = time.monotonic() + limit + LATE, {}, dict(enumerate(self._pipes))
         while waiting and time.monotonic() < until:
             ready = connection.wait(list(waiting.values()), timeout=max(0.0, until - time.monotonic()))
             for rank in [rank for rank, pipe in waiting.items() if pipe in ready]:
