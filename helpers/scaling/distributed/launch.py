@@ -109,6 +109,7 @@ class Ranks:
                     answers[rank] = waiting.pop(rank).recv()
                 except (EOFError, OSError):
                     answers[rank] = ("died", None)
+                    self._processes[rank].join(GRACE)  # its pipe closes a moment before its exit code is there
                 if answers[rank][0] != "done":  # the others would only wait for it, or it has waited long enough
                     until = min(until, time.monotonic() + GRACE / 2)
         if waiting or any(kind != "done" for kind, _ in answers.values()):
