@@ -52,9 +52,10 @@ lab: install ## install, then open the course in JupyterLab; slow caches fill me
 
 test: test-unit test-notebooks ## install, fill the caches, then unit tests and all notebooks
 
+# In the order of their names: by default the files with the fewest tests, which are the longest, would come last.
 test-unit: warm ## the unit tests alone
 	@$(call system-packages,tests/apt.txt,The test of the rehearsal in a browser needs it)
-	$(PY) -m pytest -q --durations=10 -n $(JOBS) --dist loadfile tests
+	$(PY) -m pytest -q --durations=10 -n $(JOBS) --dist loadfile --no-loadscope-reorder tests
 
 # One notebook stays on one worker, because its cells share a kernel, and on one thread, because two that
 # want every core spend their time waiting for each other. Those that compare speeds have the machine to themselves.
